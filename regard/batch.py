@@ -1,0 +1,56 @@
+"""A batch: ids and lengths. What lies beyond a length is never looked at, so its value has no meaning.
+
+Letters: B batch, T target, S source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+# The first ids of every vocabulary. PAD only fills the rectangle; no model compares an id with it.
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs of sequences.
+
+    A source is `x_1 … x_n EOS`; a target is `BOS y_1 … y_m EOS`, so that `target[:, :-1]` is what a decoder
+    reads and `target[:, 1:]` what it has to say. Lengths count the special tokens.
+    """
+
+    source: Int[Tensor, "B S"]
+    source_lengths: Int[Tensor, " B"]
+    target: Int[Tensor, "B T"]
+    target_lengths: Int[Tensor, " B"]
+    rows: Int[Tensor, " B"]  # which line of the corpus each one is, from 0
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    @property
+    def target_tokens(self) -> int:
+        """How many tokens the decoder has to say: what speeds and losses are counted in."""
+        return int(self.target_lengths.sum()) - len(self)
+
+
+def within(lengths: Int[Tensor, " B"], size: int) -> Bool[Tensor, "B size"]:
+    """True where a position lies within its sequence."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def rectangle(sequences: list[list[int]]) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
+    """Sequences of unequal length as one filled rectangle, and their lengths."""
+    lengths = torch.tensor([len(s) for s in sequences], dtype=torch.long)
+    ids = torch.full((len(sequences), int(lengths.max()) if sequences else 0), PAD, dtype=torch.long)
+    for row, sequence in zip(ids, sequences, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+    return ids, lengths
