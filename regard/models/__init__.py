@@ -1,0 +1,28 @@
+"""Encoder–decoders assembled from layers."""
+
+from regard.models.encoder_decoder import EncoderDecoder
+from regard.models.recurrent import (
+    BahdanauDecoder,
+    FixedDecoder,
+    LuongDecoder,
+    RecurrentDecoder,
+    RecurrentEncoder,
+    RecurrentMemory,
+    RecurrentState,
+)
+from regard.models.transformer import TransformerDecoder, TransformerEncoder, TransformerMemory, TransformerState
+
+__all__ = [
+    "BahdanauDecoder",
+    "EncoderDecoder",
+    "FixedDecoder",
+    "LuongDecoder",
+    "RecurrentDecoder",
+    "RecurrentEncoder",
+    "RecurrentMemory",
+    "RecurrentState",
+    "TransformerDecoder",
+    "TransformerEncoder",
+    "TransformerMemory",
+    "TransformerState",
+]

@@ -1,0 +1,241 @@
+"""Recurrent encoder–decoders: a fixed context (Sutskever 2014, Cho 2014), Bahdanau's decoder (2014), Luong's (2015).
+
+The three decoders differ in where the query comes from. All speak `regard.state.Decoder`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from regard.attention import Attend, fold, unfold
+from regard.batch import within
+from regard.dropout import Dropout
+from regard.layers import Bridge, Embedding, Hidden, Recurrent
+from regard.state import Memory, State
+
+
+@dataclass(frozen=True)
+class RecurrentMemory(Memory):
+    final: Hidden = ()  # the state in which the encoder ended, each part [B, layers, D]
+    mask: Bool[Tensor, "B 1 S"] | None = None  # None where all sources are equally long
+    keys: Float[Tensor, "B S A"] | None = None  # the values as the score has projected them, once
+
+
+@dataclass(frozen=True)
+class RecurrentState(State):
+    hidden: Hidden  # each part [N, layers, H]
+    fed: Float[Tensor, "N F"] | None = None  # Luong's h̃ of the step before, with input feeding
+
+
+class RecurrentEncoder(nn.Module):
+    """`[B, S]` ids to a `RecurrentMemory` of `[B, S, D]`."""
+
+    def __init__(self, embedding: Embedding, layers: Recurrent, *, dropout: float) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.layers = layers
+        self.dropout = Dropout(dropout)
+
+    def forward(self, source: Int[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> RecurrentMemory:
+        values, final = self.layers(self.dropout(self.embedding(source)), lengths=lengths)
+        mask = within(lengths, source.shape[1])
+        hide = lengths.is_cuda or not bool(mask.all())
+        return RecurrentMemory(self.dropout(values), lengths, final, mask[:, None, :] if hide else None)
+
+
+class RecurrentDecoder(nn.Module):
+    """What the three have in common: they start from the encoder's end and speak through one output layer."""
+
+    def __init__(
+        self, embedding: Embedding, layers: Recurrent, bridge: Bridge, output: nn.Linear, *, dropout: float
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.layers = layers
+        self.bridge = bridge
+        self.dropout = Dropout(dropout)
+        self.output = output
+
+    @property
+    def sights(self) -> list[Attend]:
+        return []
+
+    def prepare(self, memory: RecurrentMemory) -> RecurrentMemory:
+        return memory
+
+    def start(self, memory: RecurrentMemory) -> RecurrentState:
+        return RecurrentState(self.bridge(memory.final))
+
+    def features(
+        self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
+    ) -> tuple[Float[Tensor, "N T F"], RecurrentState]:
+        """All but the output layer."""
+        raise NotImplementedError(f"{type(self).__name__} has to define features")
+
+    def forward(
+        self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
+    ) -> tuple[Float[Tensor, "N T V"], RecurrentState]:
+        features, state = self.features(tokens, state, memory)
+        return self.output(features), state
+
+
+class FixedDecoder(RecurrentDecoder):
+    """No attention: `c` is the state in which the encoder ended.
+
+    `context="initial"`: c is only where the decoder starts (Sutskever 2014). `context="background"`: c is moreover
+    joined to the input and to the output of every step (Cho 2014).
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        layers: Recurrent,
+        bridge: Bridge,
+        output: nn.Linear,
+        *,
+        context: Literal["initial", "background"],
+        context_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(embedding, layers, bridge, output, dropout=dropout)
+        self.context = context
+        seen = layers.output_dim + embedding.dim + (context_dim if context == "background" else 0)
+        self.readout = nn.Linear(seen, output.in_features)
+
+    def features(
+        self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
+    ) -> tuple[Float[Tensor, "N T F"], RecurrentState]:
+        y = self.dropout(self.embedding(tokens))
+        parts = [y]
+        if self.context == "background":
+            c = memory.final[0][:, -1]
+            c = c.repeat_interleave(tokens.shape[0] // c.shape[0], dim=0)
+            parts.append(c[:, None].expand(-1, tokens.shape[1], -1))
+        s, hidden = self.layers(torch.cat(parts, dim=-1), state.hidden)
+        read = torch.tanh(self.readout(torch.cat((s, *parts), dim=-1)))
+        return self.dropout(read), RecurrentState(hidden)
+
+
+class AttentiveDecoder(RecurrentDecoder):
+    """What Bahdanau's and Luong's decoders have in common: they look at the source."""
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        layers: Recurrent,
+        bridge: Bridge,
+        output: nn.Linear,
+        attend: Attend,
+        *,
+        dropout: float,
+    ) -> None:
+        super().__init__(embedding, layers, bridge, output, dropout=dropout)
+        self.attend = attend
+
+    @property
+    def sights(self) -> list[Attend]:
+        return [self.attend]
+
+    def prepare(self, memory: RecurrentMemory) -> RecurrentMemory:
+        return replace(memory, keys=self.attend.score.project(memory.values))
+
+    def look(
+        self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int = 0
+    ) -> Float[Tensor, "N T D"]:
+        """The context of each query."""
+        q = fold(query, len(memory))
+        assert memory.keys is not None
+        c = self.attend(q, memory.keys, memory.values, memory.mask, start=start, projected=True)
+        return unfold(c, query.shape[0])
+
+
+class BahdanauDecoder(AttentiveDecoder):
+    """The query is the *previous* state: `c_t = attend(s_{t-1})`, `s_t = RNN(s_{t-1}, [y_{t-1}; c_t])`, output from
+    `s_t, y_{t-1}, c_t` (Bahdanau et al. 2014, A.2.2).
+
+    The gates are linear in their input, so joining y and c as the input of an unmodified cell puts the context
+    inside all of them. Step t needs the context of step t-1, so the steps go one by one.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        layers: Recurrent,
+        bridge: Bridge,
+        output: nn.Linear,
+        attend: Attend,
+        *,
+        context_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__(embedding, layers, bridge, output, attend, dropout=dropout)
+        self.readout = nn.Linear(layers.output_dim + embedding.dim + context_dim, output.in_features)
+
+    def features(
+        self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
+    ) -> tuple[Float[Tensor, "N T F"], RecurrentState]:
+        y = self.dropout(self.embedding(tokens))
+        hidden = state.hidden
+        states, contexts = [], []
+        for step in y.split(1, dim=1):
+            c = self.look(hidden[0][:, -1:], memory)
+            s, hidden = self.layers(torch.cat((step, c), dim=-1), hidden)
+            states.append(s)
+            contexts.append(c)
+        seen = torch.cat((torch.cat(states, dim=1), y, torch.cat(contexts, dim=1)), dim=-1)
+        return self.dropout(torch.tanh(self.readout(seen))), RecurrentState(hidden)
+
+
+class LuongDecoder(AttentiveDecoder):
+    """The query is the *current* state: `s_t = RNN(s_{t-1}, y_{t-1})`, `c_t = attend(s_t)`,
+    `h̃_t = tanh(W_c [c_t; s_t])`, output from `h̃_t` (Luong et al. 2015).
+
+    With input feeding `s_t = RNN(s_{t-1}, [y_{t-1}; h̃_{t-1}])`, and the steps go one by one. Without it all states
+    of a known target are one call of the RNN and all attentions one batched call.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        layers: Recurrent,
+        bridge: Bridge,
+        output: nn.Linear,
+        attend: Attend,
+        *,
+        context_dim: int,
+        input_feeding: bool,
+        dropout: float,
+    ) -> None:
+        super().__init__(embedding, layers, bridge, output, attend, dropout=dropout)
+        self.input_feeding = input_feeding
+        self.readout = nn.Linear(context_dim + layers.output_dim, output.in_features)
+
+    def start(self, memory: RecurrentMemory) -> RecurrentState:
+        hidden = self.bridge(memory.final)
+        fed = hidden[0].new_zeros(len(memory), self.readout.out_features) if self.input_feeding else None
+        return RecurrentState(hidden, fed)
+
+    def features(
+        self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
+    ) -> tuple[Float[Tensor, "N T F"], RecurrentState]:
+        y = self.dropout(self.embedding(tokens))
+        if not self.input_feeding:
+            s, hidden = self.layers(y, state.hidden)
+            return self.dropout(self._combine(s, memory)), RecurrentState(hidden)
+        hidden, fed = state.hidden, state.fed
+        assert fed is not None
+        combined = []
+        for step in y.split(1, dim=1):
+            s, hidden = self.layers(torch.cat((step, fed[:, None].to(step.dtype)), dim=-1), hidden)
+            h = self.dropout(self._combine(s, memory))
+            combined.append(h)
+            fed = h[:, 0]
+        return torch.cat(combined, dim=1), RecurrentState(hidden, fed)
+
+    def _combine(self, s: Float[Tensor, "N T H"], memory: RecurrentMemory) -> Float[Tensor, "N T F"]:
+        return torch.tanh(self.readout(torch.cat((self.look(s, memory), s), dim=-1)))
