@@ -1,0 +1,36 @@
+"""Recipes: what they may say, how they are read, and what follows from the corpus."""
+
+from regard.config.presets import Corpus, preset
+from regard.config.reading import merge, read_toml, recipe_of, setting, write_toml
+from regard.config.recipe import (
+    AttentionPart,
+    DataPart,
+    DecodingPart,
+    ModelPart,
+    Recipe,
+    RecurrentPart,
+    ScopePart,
+    TokenizerKind,
+    TrainingPart,
+    TransformerPart,
+)
+
+__all__ = [
+    "AttentionPart",
+    "Corpus",
+    "DataPart",
+    "DecodingPart",
+    "ModelPart",
+    "Recipe",
+    "RecurrentPart",
+    "ScopePart",
+    "TokenizerKind",
+    "TrainingPart",
+    "TransformerPart",
+    "merge",
+    "preset",
+    "read_toml",
+    "recipe_of",
+    "setting",
+    "write_toml",
+]

@@ -1,0 +1,105 @@
+"""What follows from a corpus: sizes, regularisation, tokenizer and schedule that learn on as much data as there is.
+
+The figures behind each choice are in docs/results/presets.md. Whatever the user says counts more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What presets need to know of a corpus."""
+
+    pairs: int
+    source_words: float  # mean per line
+    target_words: float
+    source_types: int  # distinct words
+    target_types: int
+
+    @property
+    def spells_source(self) -> bool:
+        """One word a line, as in a lexicon: its letters are the sequence."""
+        return self.source_words < 1.5
+
+    @property
+    def spells_target(self) -> bool:
+        return self.target_words < 1.5
+
+    @property
+    def symbols_in_target(self) -> bool:
+        """A small closed set of space-separated symbols: phonemes, tags, actions."""
+        return not self.spells_target and self.target_types <= 300 and self.target_types * 20 <= self.pairs * self.target_words
+
+    @property
+    def symbols_in_source(self) -> bool:
+        return not self.spells_source and self.source_types <= 300 and self.source_types * 20 <= self.pairs * self.source_words
+
+
+def preset(corpus: Corpus, kind: Literal["recurrent", "transformer"] | None = None) -> Tree:
+    """A recipe's tree for a corpus and, if it was chosen, a family of models."""
+    spelled = corpus.spells_source or corpus.symbols_in_source
+    data = _spelling_data(corpus) if spelled else _text_data(corpus)
+    if kind == "recurrent":
+        return {"data": data, **_recurrent(corpus, spelled)}
+    return {"data": data, **_transformer(corpus, spelled)}
+
+
+def _spelling_data(corpus: Corpus) -> Tree:
+    source = "words" if corpus.symbols_in_source else "characters"
+    target = "words" if corpus.symbols_in_target else "characters"
+    return {
+        "tokenizer": source,
+        "source_tokenizer": source,
+        "target_tokenizer": target,
+        "vocabulary": 2000,
+        "shared_vocabulary": False,
+        "bpe_dropout": 0.0,
+    }
+
+
+def _text_data(corpus: Corpus) -> Tree:
+    target = "words" if corpus.symbols_in_target else "bpe"
+    sizes = ((3_000, 1_000), (15_000, 2_000), (25_000, 4_000), (80_000, 8_000), (500_000, 16_000))
+    vocabulary = next((size for limit, size in sizes if corpus.pairs < limit), 32_000)
+    return {
+        "tokenizer": "bpe",
+        "source_tokenizer": "bpe",
+        "target_tokenizer": target,
+        "vocabulary": vocabulary,
+        "shared_vocabulary": target == "bpe",
+        "bpe_dropout": 0.0,
+    }
+
+
+def _transformer(corpus: Corpus, spelled: bool) -> Tree:
+    if spelled:
+        model = {"dim": 256, "heads": 4, "feed_forward": 512, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.2}
+        training: Tree = {"learning_rate": 2e-3, "warmup": 400, "batch_tokens": 4096}
+    elif corpus.pairs < 80_000:
+        model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 4, "decoder_layers": 4, "dropout": 0.3}
+        training = {"learning_rate": 5e-3, "warmup": 1000, "batch_tokens": 4096}
+    elif corpus.pairs < 500_000:
+        model = {"dim": 256, "heads": 4, "feed_forward": 1024, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.2}
+        training = {"learning_rate": 2e-3, "warmup": 2000, "batch_tokens": 4096}
+    else:
+        model = {"dim": 512, "heads": 8, "feed_forward": 2048, "encoder_layers": 6, "decoder_layers": 6, "dropout": 0.1}
+        training = {"learning_rate": 7e-4, "warmup": 4000, "batch_tokens": 8192}
+    return {"model": {"kind": "transformer", **model}, "training": {**training, **_budget(corpus, spelled)}}
+
+
+def _recurrent(corpus: Corpus, spelled: bool) -> Tree:
+    size = {"embedding": 128, "hidden": 256} if spelled or corpus.pairs < 15_000 else {"embedding": 256, "hidden": 512}
+    model = {"kind": "recurrent", **size, "dropout": 0.2 if spelled or corpus.pairs > 80_000 else 0.4}
+    training = {"learning_rate": 2e-3, "warmup": 200, "batch_tokens": 3072}
+    return {"model": model, "training": {**training, **_budget(corpus, spelled)}}
+
+
+def _budget(corpus: Corpus, spelled: bool) -> Tree:
+    """Enough passes to have learned, given up early when nothing improves; `--minutes` overrides."""
+    epochs = 100 if corpus.pairs < 15_000 else 60 if corpus.pairs < 80_000 else 20 if corpus.pairs < 500_000 else 8
+    return {"epochs": epochs, "patience": 10}

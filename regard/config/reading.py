@@ -1,0 +1,164 @@
+"""TOML to recipe and back, with one sentence for each mistake."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from regard.config.recipe import Recipe, RecurrentPart, TransformerPart
+from regard.errors import UsageError
+
+Tree = dict[str, Any]
+
+
+def read_toml(path: Path) -> Tree:
+    """The tree of a TOML file. UsageError names the file and, where it can, the line."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist: give the path of a recipe") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{path} is a folder: give the path of a recipe file") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}, line {line}, is not UTF-8: save the recipe as UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+    """Two trees as one; what `above` says counts."""
+    merged: Tree = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def setting(text: str) -> Tree:
+    """`path.to.key=value` as a tree. The value is TOML; what is not TOML is taken as a string."""
+    path, equals, value = text.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise UsageError(f"--set {text}: write it as path.to.key=value, for example --set training.learning_rate=0.001")
+    try:
+        parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    tree: Any = parsed
+    for key in reversed(keys):
+        tree = {key: tree}
+    return tree
+
+
+def recipe_of(tree: Mapping[str, Any], origin: str = "the recipe") -> Recipe:
+    """The tree as a checked recipe; UsageError with one sentence for the first mistake."""
+    model = tree.get("model")
+    if isinstance(model, Mapping) and "kind" not in model:
+        tree = {**tree, "model": {"kind": _kind(model), **model}}
+    version = tree.get("format", 1)
+    if isinstance(version, int) and version > 1:
+        raise UsageError(
+            f"{origin} has format {version}, and this version of regard reads format 1: upgrade with "
+            "'pip install -U regard'"
+        )
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(f"{origin}: {_sentence(error)}") from error
+
+
+def _kind(model: Mapping[str, Any]) -> str:
+    """A recipe that names a cell or a decoder need not say that it is recurrent."""
+    only_recurrent = RecurrentPart.model_fields.keys() - TransformerPart.model_fields.keys()
+    return "recurrent" if only_recurrent & model.keys() else "transformer"
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    # The name of a chosen alternative stands in the path of pydantic's error, and not in the file.
+    place = [str(part) for part in first["loc"] if part not in ("recurrent", "transformer", "global", "causal", "window")]
+    key = ".".join(place)
+    kind = first["type"]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if kind == "extra_forbidden":
+        known = sorted(_known(first["loc"]))
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+        advice = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}"
+        return f"there is no key '{key}'; {advice}{more}"
+    if kind == "literal_error":
+        wanted = str(first.get("ctx", {}).get("expected", ""))
+        return f"'{key}' is {_shown(first['input'])}; write {wanted}{more}"
+    if kind == "union_tag_invalid":
+        wanted = str(first.get("ctx", {}).get("expected_tags", ""))
+        return f"'{key}' has kind {_shown(first.get('ctx', {}).get('tag'))}; write {wanted}{more}"
+    if kind == "union_tag_not_found":
+        return f"'{key}' has to say its kind, for example kind = \"window\"{more}"
+    if kind == "value_error":
+        cause = str(first.get("ctx", {}).get("error", first["msg"]))
+        return f"'{key}': {cause}{more}" if key else f"{cause}{more}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"'{key}' is {_shown(first['input'])}, but {message.replace('input should', 'it should')}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _known(location: tuple[int | str, ...]) -> set[str]:
+    """The keys that exist where an unknown one was found."""
+    part: type[BaseModel] = Recipe
+    for step in location[:-1]:
+        if step == "recurrent":
+            part = RecurrentPart
+        elif step == "transformer":
+            part = TransformerPart
+        elif step in part.model_fields:
+            annotation = part.model_fields[str(step)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                part = annotation
+    return set(part.model_fields)
+
+
+def write_toml(tree: Mapping[str, Any]) -> str:
+    """A recipe's tree as TOML: tables of plain values, lists and inline tables; None is left out."""
+    lines: list[str] = []
+    tables: list[tuple[str, Mapping[str, Any]]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            tables.append((key, value))
+        elif value is not None:
+            lines.append(f"{_key(key)} = {_value(value)}")
+    for name, table in tables:
+        lines += ["", f"[{_key(name)}]"]
+        lines += [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _key(key: str) -> str:
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for the delete character, which JSON leaves as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    return repr(value)

@@ -1,0 +1,119 @@
+"""Saving so that nothing is lost: every file appears whole or not at all, and never as pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from regard.errors import RegardError, UsageError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes beside, then renames: a reader sees the old file or the new one, and a kill in between loses neither."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        with open(beside, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> None:
+    """A safetensors file, written as `write_text` writes. Tensors that share memory are stored once each."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, beside, dict(note or {}))
+        os.replace(beside, path)
+    except (OSError, SafetensorError) as error:
+        beside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} is missing: the run was not finished or not copied whole") from error
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path} cannot be read as safetensors ({error}): it was cut off or is another file") from error
+
+
+def _unwritable(path: Path, error: Exception) -> RegardError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return RegardError(
+        f"{path} cannot be written ({reason}): make room or choose another folder with --out; "
+        "what was saved before is whole, and --resume goes on from it"
+    )
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and persistent buffer once, under the first of its names: tied weights are one tensor."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor.detach()
+    return found
+
+
+def load_parameters(model: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
+    """Copies tensors saved by `parameters_of` into a model of the same shape."""
+    wanted = parameters_of(model)
+    missing = sorted(wanted.keys() - tensors.keys())
+    foreign = sorted(tensors.keys() - wanted.keys())
+    if missing or foreign:
+        what = f"lacks '{missing[0]}'" if missing else f"has '{foreign[0]}', which the recipe does not know"
+        raise UsageError(f"{origin} does not belong to the recipe beside it: it {what}")
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            if tensor.shape != tensors[name].shape:
+                raise UsageError(
+                    f"{origin} does not belong to the recipe beside it: '{name}' is "
+                    f"{list(tensors[name].shape)} there and {list(tensor.shape)} by the recipe"
+                )
+            tensor.copy_(tensors[name])
+
+
+def save_state(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """A resumable state as a folder of two files. The folder is exchanged whole."""
+    beside, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        save_tensors(beside / "tensors.safetensors", tensors)
+        write_text(beside / "facts.json", json.dumps(dict(facts), indent=1) + "\n")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(beside, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_state` wrote. A kill between its two renames leaves the older state, which is as good."""
+    if not folder.exists():
+        folder = folder.with_name(folder.name + ".old")
+    try:
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} holds no state to resume from: train without --resume") from error
+    return load_tensors(folder / "tensors.safetensors"), facts
+
+
+def has_state(folder: Path) -> bool:
+    return any((f / "facts.json").exists() for f in (folder, folder.with_name(folder.name + ".old")))

@@ -1,0 +1,328 @@
+"""The training loop: one model, one loss, a budget; it can be stopped at any step and goes on as if it had not been."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from regard.batch import Batch
+from regard.errors import RegardError
+from regard.training.checkpoint import load_parameters, load_state, parameters_of, save_state
+from regard.training.precision import Precision
+from regard.training.schedule import Schedule
+
+
+class Batches(Protocol):
+    """Batches in an order that the number of the epoch decides alone."""
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
+
+    def count(self, number: int) -> int: ...
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Summed over a batch: what is minimised, the negative log-likelihood, and over how many tokens."""
+
+    total: Tensor
+    likelihood: Tensor
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Training ends at whichever comes first; None is no limit. `patience` counts validations without a gain."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    epochs: int | None = None
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    learning_rate: float
+    schedule: Schedule = field(default_factory=Schedule)
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    accumulate: int = 1
+    precision: Precision = "fp32"
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all of it is in `state/`."""
+
+    step: int = 0
+    epoch: int = 0
+    index: int = 0  # of the next batch within the epoch
+    seconds: float = 0.0
+    tokens: int = 0
+    best: float | None = None
+    best_step: int = 0
+    since_best: int = 0
+    first_loss: float | None = None
+    bad_steps: int = 0
+
+
+class Observer(Protocol):
+    """Who is told. The loop knows no file name and no terminal."""
+
+    def step(self, progress: Progress, facts: Mapping[str, float]) -> None: ...
+
+    def validated(self, progress: Progress, facts: Mapping[str, float], best: bool) -> None: ...
+
+
+class Stop:
+    """Asked to stop by Ctrl-C or a TERM signal, a training ends after its step and saves itself. A second Ctrl-C
+    ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals reach the main thread alone
+            return
+        before = {number: signal.signal(number, self.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Trainer:
+    """Minimises `loss(batch)` per token over `batches`.
+
+    `validate()` returns facts by name, of which `criterion` is made as good as possible (`larger_is_better`);
+    `keep(model_parameters, progress, best)` is called
+    with each validated model. `state` is the folder to resume from.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Batch], Loss],
+        batches: Batches,
+        optimisation: Optimisation,
+        budget: Budget,
+        *,
+        state: Path,
+        observer: Observer,
+        save_every: int,
+        validate_every: int,
+        validate: Callable[[], Mapping[str, float]] | None = None,
+        criterion: str = "valid_loss",
+        larger_is_better: bool = False,
+        keep: Callable[[Mapping[str, Tensor], Progress, bool], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.model, self.loss, self.batches = model, loss, batches
+        self.optimisation, self.budget = optimisation, budget
+        self.state, self.observer = state, observer
+        self.save_every, self.validate_every = save_every, validate_every
+        self.validate, self.criterion, self.larger_is_better = validate, criterion, larger_is_better
+        self.keep, self.now = keep, now
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": optimisation.weight_decay},
+                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=optimisation.learning_rate,
+            betas=optimisation.betas,
+            eps=1e-9,
+            fused=True,
+        )
+        self.progress = Progress()
+        self.stop = Stop()
+        self._clock = now()
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def train(self) -> str:
+        """Trains to the end of the budget; returns in a few words why it ended."""
+        self._clock = self.now()
+        with self.stop.listening():
+            reason = self._train()
+        self.save()
+        return reason
+
+    def _train(self) -> str:
+        if (reason := self._ended()) is not None:
+            return reason  # resumed after its end
+        while True:
+            window: list[Batch] = []
+            last = self.batches.count(self.progress.epoch) - 1
+            first = self.progress.index
+            if last < 0:
+                raise RegardError("there is nothing to train on: the corpus has no pair that fits")
+            for index, batch in enumerate(self.batches.epoch(self.progress.epoch, first), start=first):
+                window.append(batch)
+                if len(window) < self.optimisation.accumulate and index < last:
+                    continue
+                self.progress.index = index + 1
+                self._step(window)
+                window = []
+                if (reason := self._after_step()) is not None:
+                    return reason
+            self.progress.epoch += 1
+            self.progress.index = 0
+
+    def _step(self, window: list[Batch]) -> None:
+        progress, optimisation = self.progress, self.optimisation
+        self.model.train()
+        progress.step += 1
+        rate = optimisation.learning_rate * optimisation.schedule.factor(progress.step, self.spent())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        started = self.now()
+        tokens = sum(batch.target_tokens for batch in window)
+        likelihood = 0.0
+        self.optimizer.zero_grad(set_to_none=True)
+        for batch in window:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=optimisation.precision == "bf16"):
+                loss = self.loss(batch.to(self.device))
+            (loss.total / tokens).backward()
+            likelihood += float(loss.likelihood)
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, optimisation.clip or math.inf, foreach=True))
+        self._watch(likelihood / max(tokens, 1), norm)
+        self.optimizer.step()
+        progress.tokens += tokens
+        self._tick()
+        facts = {"loss": likelihood / max(tokens, 1), "lr": rate, "gradient_norm": norm}
+        facts["tokens_per_second"] = tokens / max(self.now() - started, 1e-9)
+        self.observer.step(progress, facts)
+
+    def _ended(self) -> str | None:
+        """Why the budget is spent, if it is."""
+        progress, budget = self.progress, self.budget
+        if budget.steps is not None and progress.step >= budget.steps:
+            return f"{budget.steps} steps are done"
+        if budget.epochs is not None and self._epochs() >= budget.epochs:
+            return f"{budget.epochs} epochs are done"
+        if budget.minutes is not None and progress.seconds >= budget.minutes * 60:
+            return f"{budget.minutes:g} minutes are over"
+        if budget.patience is not None and progress.since_best >= budget.patience:
+            return f"{progress.since_best} validations brought no gain"
+        return None
+
+    def _after_step(self) -> str | None:
+        """Validates and saves where it is time to; an interrupted run has done the same as one that goes on."""
+        progress = self.progress
+        reason = self._ended()
+        if progress.step % self.validate_every == 0 or reason is not None:
+            self._validate()
+            reason = reason or self._ended()
+        if reason is None and progress.step % self.save_every == 0:
+            self.save()
+        return reason or ("interrupted" if self.stop.asked else None)
+
+    def _epochs(self) -> float:
+        return self.progress.epoch + self.progress.index / max(1, self.batches.count(self.progress.epoch))
+
+    def spent(self) -> float:
+        """The share of the budget that is spent, from 0 to 1: of steps, of epochs or of time, whichever is furthest."""
+        progress, budget = self.progress, self.budget
+        shares = [0.0]
+        if budget.steps is not None:
+            shares.append(progress.step / budget.steps)
+        if budget.epochs is not None:
+            shares.append(self._epochs() / budget.epochs)
+        if budget.minutes is not None:
+            shares.append(progress.seconds / (budget.minutes * 60))
+        return min(1.0, max(shares))
+
+    def _validate(self) -> None:
+        if self.validate is None:
+            return
+        self.model.eval()
+        progress = self.progress
+        facts = self.validate()
+        self._tick()
+        value = facts[self.criterion]
+        gain = progress.best is None or (value > progress.best if self.larger_is_better else value < progress.best)
+        if gain:
+            progress.best, progress.best_step, progress.since_best = value, progress.step, 0
+        else:
+            progress.since_best += 1
+        if self.keep is not None:
+            self.keep(parameters_of(self.model), progress, gain)
+        self.observer.validated(progress, facts, gain)
+
+    def _tick(self) -> None:
+        """Counts the time since it was last asked; time while the program is not running is not counted."""
+        now = self.now()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+
+    def _watch(self, loss: float, norm: float) -> None:
+        """Ends a training that has lost its way, before it overwrites anything good."""
+        progress = self.progress
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise RegardError(
+                f"the loss became {loss} (gradient norm {norm}) at step {progress.step}: lower training.learning_rate "
+                "or set training.precision = \"fp32\"; the best model so far is kept"
+            )
+        if progress.first_loss is None:
+            progress.first_loss = loss
+        progress.bad_steps = progress.bad_steps + 1 if loss > 2.0 * progress.first_loss + 1.0 else 0
+        if progress.bad_steps >= 20:
+            raise RegardError(
+                f"the loss exploded: {loss:.1f} per token at step {progress.step}, {progress.first_loss:.1f} at the "
+                "start; lower training.learning_rate or raise training.warmup; the best model so far is kept"
+            )
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Writes all that `resume` needs to go on to the same weights, bit by bit."""
+        tensors = {f"model/{name}": tensor for name, tensor in parameters_of(self.model).items()}
+        for index, parameter in enumerate(self._ordered()):
+            for name, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer/{index}/{name}"] = value
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        save_state(self.state, tensors, {"progress": asdict(self.progress)})
+
+    def resume(self) -> Progress:
+        """Goes back to what `save` wrote."""
+        tensors, facts = load_state(self.state)
+        model = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
+        load_parameters(self.model, model, self.state / "tensors.safetensors")
+        for index, parameter in enumerate(self._ordered()):
+            start = f"optimizer/{index}/"
+            values = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+            if values:
+                self.optimizer.state[parameter] = {
+                    name: t if name == "step" else t.to(self.device) for name, t in values.items()
+                }
+        torch.set_rng_state(tensors["random/cpu"])
+        if self.device.type == "cuda" and "random/cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+        self.progress = Progress(**facts["progress"])
+        self._clock = self.now()
+        return self.progress
+
+    def _ordered(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
