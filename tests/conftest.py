@@ -1,0 +1,18 @@
+"""What every test may rely on: the same random numbers each time, and no memory that happens to hold zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _repeatable() -> Iterator[None]:
+    """Seed torch, and let it fill memory that nobody has written with NaN, so that reading it shows."""
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
