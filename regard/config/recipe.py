@@ -158,7 +158,7 @@ class DecodingPart(Part):
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
     no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
     min_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    max_length_ratio: PositiveFloat = 2.0
+    max_length_ratio: PositiveFloat | None = None
     max_length_extra: Annotated[int, Field(ge=1)] = 10
     batch_tokens: Annotated[int, Field(ge=16)] = 4096
 

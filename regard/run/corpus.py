@@ -1,0 +1,174 @@
+"""From files to what a training reads: the doctor's look, presets, tokenizers, token files, a validation set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regard.config import Corpus as CorpusFacts
+from regard.config import DataPart, Recipe, merge, preset, recipe_of
+from regard.data import (
+    Corpus,
+    Diagnosis,
+    TablePairs,
+    TextPairs,
+    Tokenizer,
+    build_corpus,
+    examine,
+    fingerprint,
+    kept,
+)
+from regard.errors import RegardError, UsageError
+from regard.run.folder import RunFolder
+
+Tree = dict[str, Any]
+Pairs = TextPairs | TablePairs
+Triple = tuple[int, str, str]
+
+HELD_OUT = 1000  # pairs at most, and at most a twentieth
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Sources with all their references, and the pairs as a corpus for the loss."""
+
+    sources: list[str]
+    references: list[list[str]]
+    corpus: Corpus
+    held_out: bool
+
+
+def pairs_of(data: DataPart, *, valid: bool = False) -> Pairs | None:
+    source, target, table = (
+        (data.valid_source, data.valid_target, data.valid_data) if valid else (data.source, data.target, data.data)
+    )
+    if source is not None and target is not None:
+        return TextPairs(Path(source), Path(target))
+    return TablePairs(Path(table)) if table is not None else None
+
+
+def examined(pairs: Pairs, say: Callable[[str], None]) -> Diagnosis:
+    """The doctor's findings, said; RegardError where a training would be wrong."""
+    diagnosis = examine(pairs)
+    for finding in diagnosis.findings:
+        if not finding.fatal:
+            say(finding.sentence)
+    for finding in diagnosis.findings:
+        if finding.fatal:
+            raise RegardError(finding.sentence)
+    if diagnosis.pairs == 0:
+        raise RegardError(f"{pairs.name} has no pair left to train on: see what 'regard doctor' says of it")
+    return diagnosis
+
+
+def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
+    """The recipe with every gap filled by what follows from the corpus."""
+    facts = diagnosis.statistics
+    corpus = CorpusFacts(
+        pairs=diagnosis.pairs,
+        source_words=facts.source.mean_words,
+        target_words=facts.target.mean_words,
+        source_types=facts.source.distinct_words,
+        target_types=facts.target.distinct_words,
+    )
+    chosen = recipe_of(tree, origin).model.kind if tree.get("model") else None
+    below = preset(corpus, chosen)
+    training = tree.get("training", {})
+    if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
+        # A budget of the user's own is spent to the end.
+        below["training"] = {k: v for k, v in below["training"].items() if k not in ("epochs", "patience")}
+    if chosen is not None and tree.get("data", {}).get("tokenizer") is not None:
+        pass
+    data = tree.get("data", {})
+    if data.get("tokenizer") is not None:  # one choice for both sides, unless a side says otherwise
+        both = data["tokenizer"]
+        below["data"] |= {"source_tokenizer": both, "target_tokenizer": both}
+    full = recipe_of(merge(below, tree), origin)
+    if full.data.shared_vocabulary and full.data.source_tokenizer != full.data.target_tokenizer:
+        if data.get("shared_vocabulary"):
+            raise UsageError(
+                f"{origin}: data.shared_vocabulary needs one tokenizer for both sides, not "
+                f"{full.data.source_tokenizer} and {full.data.target_tokenizer}; set data.tokenizer"
+            )
+        return full.model_copy(update={"data": full.data.model_copy(update={"shared_vocabulary": False})})
+    return full
+
+
+def make_tokenizers(recipe: Recipe, triples: Callable[[], Iterator[Triple]], folder: RunFolder) -> tuple[Tokenizer, Tokenizer]:
+    """Trains and saves them; the same object twice where the vocabulary is shared."""
+    data = recipe.data
+    assert data.source_tokenizer is not None and data.target_tokenizer is not None and data.vocabulary is not None
+    if data.shared_vocabulary:
+        lines = (text for _, source, target in triples() for text in (source, target))
+        shared = Tokenizer.train(data.source_tokenizer, lines, data.vocabulary)
+        shared.save(folder.tokenizer("source", True))
+        return shared, shared
+    source = Tokenizer.train(data.source_tokenizer, (s for _, s, _ in triples()), data.vocabulary)
+    target = Tokenizer.train(data.target_tokenizer, (t for _, _, t in triples()), data.vocabulary)
+    source.save(folder.tokenizer("source", False))
+    target.save(folder.tokenizer("target", False))
+    return source, target
+
+
+def held_out(pairs: int, seed: int) -> Callable[[str], bool]:
+    """Which sources are kept from training. All pairs of one source go to the same side, and no order matters."""
+    share = min(HELD_OUT, pairs // 20) / max(pairs, 1)
+
+    def chosen(source: str) -> bool:
+        digest = hashlib.blake2b(source.encode(), digest_size=8, salt=seed.to_bytes(8, "little")).digest()
+        return int.from_bytes(digest, "little") < share * 2**64
+
+    return chosen
+
+
+def grouped(triples: Iterable[Triple], together: bool) -> tuple[list[str], list[list[str]]]:
+    """Sources and their references. `together` joins the references of sources that occur several times."""
+    if not together:
+        rows = [(source, [target]) for _, source, target in triples]
+        return [source for source, _ in rows], [targets for _, targets in rows]
+    found: dict[str, list[str]] = {}
+    for _, source, target in triples:
+        found.setdefault(source, []).append(target)
+    return list(found), list(found.values())
+
+
+def tokenised(
+    pairs: Pairs,
+    triples: Iterator[Triple],
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    recipe: Recipe,
+    folder: RunFolder,
+) -> Corpus:
+    """The training pairs as token files, made once."""
+    paths = [pairs.source, pairs.target] if isinstance(pairs, TextPairs) else [pairs.data]
+    shared = bool(recipe.data.shared_vocabulary)
+    marks = [folder.tokenizer(side, shared) for side in (("source",) if shared else ("source", "target"))]
+    mark = fingerprint([*paths, *marks], recipe.seed, recipe.data.max_length)
+    return build_corpus(triples, *tokenizers, folder.corpus, fingerprint=mark, max_length=recipe.data.max_length)
+
+
+def length_ratio(corpus: Corpus) -> float:
+    """How much longer than its source an output may be: what covers all but one in a thousand pairs, and a fifth."""
+    ratios = (np.asarray(corpus.target_lengths) + 1) / (np.asarray(corpus.source_lengths) + 1)
+    return float(np.ceil(np.quantile(ratios, 0.999) * 12) / 10)
+
+
+__all__ = [
+    "Pairs",
+    "Triple",
+    "ValidationSet",
+    "examined",
+    "grouped",
+    "held_out",
+    "kept",
+    "length_ratio",
+    "make_tokenizers",
+    "pairs_of",
+    "resolve",
+    "tokenised",
+]

@@ -1,0 +1,153 @@
+"""`regard.Model`: a finished run, ready to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from regard import build
+from regard.batch import UNK
+from regard.config import Recipe
+from regard.data import Encoding, Tokenizer
+from regard.decoding import Hypothesis
+from regard.errors import UsageError
+from regard.models import EncoderDecoder
+from regard.run.folder import RunFolder
+from regard.run.prediction import Prediction, attention_map, attention_weights
+from regard.tasks.translation import Search, search
+from regard.training.checkpoint import load_parameters, load_tensors
+
+READ_AHEAD = 512  # lines that are sorted by length together
+
+
+class Model:
+    """A trained model with its tokenizers and its recipe."""
+
+    def __init__(self, network: EncoderDecoder, source: Tokenizer, target: Tokenizer, recipe: Recipe, name: str) -> None:
+        self.network = network
+        self.source_tokenizer, self.target_tokenizer = source, target
+        self.recipe = recipe
+        self.name = name
+
+    @classmethod
+    def load(cls, run: str | Path, device: str = "auto") -> Model:
+        """Reads a run folder; UsageError says what is missing or broken."""
+        folder = RunFolder(Path(run))
+        recipe = folder.read_recipe()
+        source, target = folder.read_tokenizers(recipe)
+        network = new_network(recipe, source, target)
+        if not folder.weights.exists():
+            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
+            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
+        load_parameters(network, load_tensors(folder.weights), folder.weights)
+        network.to(build.device(device)).eval()
+        return cls(network, source, target, recipe, folder.path.name)
+
+    def search(self, **options: Any) -> Search:
+        """How this model searches by its recipe, with some things changed."""
+        how = Search.of(self.recipe.decoding, self.recipe.data.max_length)
+        return replace(how, **{name: value for name, value in options.items() if value is not None})
+
+    def predict(
+        self,
+        lines: Sequence[str],
+        beam: int | None = None,
+        *,
+        nbest: int = 1,
+        attention: bool = False,
+        sample: Mapping[str, Any] | None = None,
+        prefix: Sequence[str] | None = None,
+        search: Search | None = None,
+    ) -> list[Prediction]:
+        """One prediction per line, in order.
+
+        `beam` overrides the recipe's; `nbest` fills `alternatives`; `attention` fills `attention`; `sample` draws
+        instead of searching, with `temperature`, `top_k`, `top_p`, `seed`; `prefix` is how each output must begin;
+        `search` sets everything at once. A line without a character that is not white space gives an empty text.
+        """
+        if isinstance(lines, str):
+            raise UsageError("predict takes a list of lines: write model.predict([line])")
+        how = search if search is not None else self.search(beam=beam, count=nbest, sampling=sample)
+        filled = [i for i, line in enumerate(lines) if line.strip()]
+        encodings = {i: self._encode(lines[i]) for i in filled}
+        prefixes = None
+        if prefix is not None:
+            if len(prefix) != len(lines):
+                raise UsageError(f"there are {len(prefix)} prefixes for {len(lines)} lines: give one for each line")
+            prefixes = [self.target_tokenizer.encode(prefix[i]).ids for i in filled]
+        found = _search(self.network, [encodings[i][0].ids for i in filled], how, prefixes)
+        predictions = [Prediction(line, "", 0.0, [], []) for line in lines]
+        for i, hypotheses in zip(filled, found, strict=True):
+            encoding, notes = encodings[i]
+            said = [self._prediction(lines[i], hypothesis, notes) for hypothesis in hypotheses]
+            predictions[i] = replace(said[0], alternatives=said if how.count > 1 else [])
+        if attention and self.network.sights():
+            self._look(predictions, filled, {i: e for i, (e, _) in encodings.items()}, found)
+        return predictions
+
+    def predict_stream(self, lines: Iterable[str], **options: Any) -> Iterator[Prediction]:
+        """`predict` for any number of lines, a few hundred at a time, in order."""
+        rest = iter(lines)
+        while chunk := list(islice(rest, READ_AHEAD)):
+            yield from self.predict(chunk, **options)
+
+    def _encode(self, line: str) -> tuple[Encoding, list[str]]:
+        encoding = self.source_tokenizer.encode(line)
+        notes, limit = [], self.recipe.data.max_length
+        unknown = sum(token == UNK for token in encoding.ids)
+        if unknown:
+            notes.append(f"{unknown} of {len(encoding.ids)} tokens are unknown to the model")
+        if len(encoding.ids) > limit:
+            notes.append(
+                f"{len(encoding.ids)} tokens are more than data.max_length = {limit}, so only the first {limit} were "
+                "read; split the line"
+            )
+            encoding = encoding.first(limit)
+        return encoding, notes
+
+    def _prediction(self, line: str, hypothesis: Hypothesis, notes: list[str]) -> Prediction:
+        return Prediction(
+            source=line,
+            text=self.target_tokenizer.decode(hypothesis.ids),
+            score=hypothesis.score,
+            tokens=self.target_tokenizer.tokens(hypothesis.ids),
+            log_probabilities=list(hypothesis.log_probabilities),
+            notes=notes,
+        )
+
+    def _look(
+        self,
+        predictions: list[Prediction],
+        filled: Sequence[int],
+        encodings: Mapping[int, Encoding],
+        found: Sequence[Sequence[Hypothesis]],
+    ) -> None:
+        """Adds what was looked at to the best of each, in batches of like length."""
+        order = sorted(range(len(filled)), key=lambda n: len(encodings[filled[n]].ids))
+        for start in range(0, len(order), 32):
+            chosen = order[start : start + 32]
+            sources = [encodings[filled[n]].ids for n in chosen]
+            for n, weights in zip(
+                chosen, attention_weights(self.network, sources, [found[n][0] for n in chosen]), strict=True
+            ):
+                i = filled[n]
+                seen = attention_map(weights, encodings[i], predictions[i].source, found[n][0], self.target_tokenizer)
+                predictions[i] = replace(predictions[i], attention=seen)
+
+
+# `Model.search` is public and means the settings; inside the class the function would be hidden by it.
+_search = search
+
+
+def new_network(recipe: Recipe, source: Tokenizer, target: Tokenizer) -> EncoderDecoder:
+    """An untrained network for a recipe and its tokenizers."""
+    return build.encoder_decoder(
+        recipe.model,
+        source.size,
+        target.size,
+        shared=bool(recipe.data.shared_vocabulary),
+        max_length=recipe.data.max_length,
+    )

@@ -1,0 +1,98 @@
+"""What a model says about one input, and what it looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from regard.attention import capture
+from regard.batch import BOS, EOS, SPECIAL_TOKENS, Batch, rectangle
+from regard.data import Encoding, Tokenizer
+from regard.decoding import Hypothesis
+from regard.models import EncoderDecoder
+from regard.view import AttentionMap
+
+END = SPECIAL_TOKENS[EOS]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """`score` is the log-probability of the whole output, its end included; `tokens` are what it was said in.
+
+    `attention` is there if it was asked for and the model has any. `alternatives` are the n-best outputs, this one
+    first, if more than one was asked for. `notes` says what about the input deserves a word.
+    """
+
+    source: str
+    text: str
+    score: float
+    tokens: list[str]
+    log_probabilities: list[float]
+    attention: AttentionMap | None = None
+    alternatives: list[Prediction] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self, nbest: bool = True) -> dict[str, Any]:
+        """Plain values for a line of JSON."""
+        row: dict[str, Any] = {"text": self.text, "score": self.score, "tokens": self.tokens}
+        if self.attention is not None:
+            row["alignment"] = [list(pair) for pair in self.attention.alignment()]
+        if nbest and self.alternatives:
+            row["nbest"] = [other.to_json(nbest=False) for other in self.alternatives]
+        return row
+
+
+def attention_weights(
+    model: EncoderDecoder, sources: Sequence[Sequence[int]], hypotheses: Sequence[Hypothesis]
+) -> list[Float[np.ndarray, "layers heads T S"]]:
+    """What the model looks at while it says each hypothesis: one step per token and one for the end, if it came.
+
+    The hypotheses are said once more, all steps at once, with the observer on. That is the same computation as
+    when they were searched, whatever the search was.
+    """
+    sights = model.sights()
+    device = next(model.parameters()).device
+    source, source_lengths = rectangle([[*ids, EOS] for ids in sources])
+    # The token after the last is never read, so it may be anything.
+    target, target_lengths = rectangle([[BOS, *h.ids, EOS] for h in hypotheses])
+    batch = Batch(source, source_lengths, target, target_lengths, torch.arange(len(sources))).to(device)
+    model.eval()
+    with torch.inference_mode(), capture(model, sights) as seen:
+        memory = model.encode(batch.source, batch.source_lengths)
+        decoder: Any = model.decoder
+        decoder.features(batch.target[:, :-1], decoder.start(memory), memory)
+        layers = [seen.steps(name).float() for name in sights]
+    layers = [w if w.ndim == 4 else w[:, None] for w in layers]  # [B, H, T, S]; a recurrent decoder has one head
+    stacked = torch.stack(layers, dim=1).cpu().numpy()
+    return [
+        stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)
+    ]
+
+
+def attention_map(
+    weights: Float[np.ndarray, "layers heads T S"],
+    encoding: Encoding,
+    text: str,
+    hypothesis: Hypothesis,
+    target: Tokenizer,
+) -> AttentionMap:
+    """The weights with the tokens and words they belong to. The ends of both sides are words of their own."""
+    words, word_of = target.words(hypothesis.ids)
+    said = target.tokens(hypothesis.ids)
+    if hypothesis.finished:
+        said, word_of, words = [*said, END], [*word_of, len(words)], [*words, END]
+    source_words = text.split()
+    return AttentionMap(
+        weights=weights,
+        source=[*encoding.tokens, END],
+        target=said,
+        source_words=[*source_words, END],
+        target_words=words,
+        source_word_of=[*encoding.words, len(source_words)],
+        target_word_of=word_of,
+    )

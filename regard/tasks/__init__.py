@@ -1,0 +1,1 @@
+"""One job a file: its loss, its search and its metrics."""
