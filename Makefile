@@ -21,6 +21,7 @@ help:  ## say what each target does
 		printf '  make %-8s %s\n' "$$name" "$$what"; done
 
 setup: $(READY)  ## make .venv with Regard and the tools in it (quick when nothing changed)
+	@:
 
 $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
