@@ -30,6 +30,7 @@ class RecurrentMemory(Memory):
 class RecurrentState(State):
     hidden: Hidden  # each part [N, layers, H]
     fed: Float[Tensor, "N F"] | None = None  # Luong's h̃ of the step before, with input feeding
+    position: int = 0  # how many tokens have been read
 
 
 class RecurrentEncoder(nn.Module):
@@ -145,13 +146,20 @@ class AttentiveDecoder(RecurrentDecoder):
         return replace(memory, keys=self.attend.score.project(memory.values))
 
     def look(
-        self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int = 0
+        self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int
     ) -> Float[Tensor, "N T D"]:
-        """The context of each query."""
-        q = fold(query, len(memory))
-        assert memory.keys is not None
-        c = self.attend(q, memory.keys, memory.values, memory.mask, start=start, projected=True)
-        return unfold(c, query.shape[0])
+        """The context of each query, of which the first stands at position `start`."""
+        keys, values, mask = memory.keys, memory.values, memory.mask
+        assert keys is not None
+        rows, sources = query.shape[0], len(memory)
+        if rows == sources or self.attend.scope is None:
+            c = self.attend(fold(query, sources), keys, values, mask, start=start, projected=True)
+            return unfold(c, rows)
+        # A scope asks for positions, which queries that stand side by side would lose.
+        q = query.unflatten(0, (sources, rows // sources))
+        above = None if mask is None else mask[:, None]
+        c = self.attend(q, keys[:, None], values[:, None], above, start=start, projected=True)
+        return c.flatten(0, 1)
 
 
 class BahdanauDecoder(AttentiveDecoder):
@@ -182,13 +190,14 @@ class BahdanauDecoder(AttentiveDecoder):
         y = self.dropout(self.embedding(tokens))
         hidden = state.hidden
         states, contexts = [], []
-        for step in y.split(1, dim=1):
-            c = self.look(hidden[0][:, -1:], memory)
+        for position, step in enumerate(y.split(1, dim=1), start=state.position):
+            c = self.look(hidden[0][:, -1:], memory, position)
             s, hidden = self.layers(torch.cat((step, c), dim=-1), hidden)
             states.append(s)
             contexts.append(c)
         seen = torch.cat((torch.cat(states, dim=1), y, torch.cat(contexts, dim=1)), dim=-1)
-        return self.dropout(torch.tanh(self.readout(seen))), RecurrentState(hidden)
+        after = RecurrentState(hidden, position=state.position + len(states))
+        return self.dropout(torch.tanh(self.readout(seen))), after
 
 
 class LuongDecoder(AttentiveDecoder):
@@ -226,16 +235,17 @@ class LuongDecoder(AttentiveDecoder):
         y = self.dropout(self.embedding(tokens))
         if not self.input_feeding:
             s, hidden = self.layers(y, state.hidden)
-            return self.dropout(self._combine(s, memory)), RecurrentState(hidden)
+            after = RecurrentState(hidden, position=state.position + tokens.shape[1])
+            return self.dropout(self._combine(s, memory, state.position)), after
         hidden, fed = state.hidden, state.fed
         assert fed is not None
         combined = []
-        for step in y.split(1, dim=1):
+        for position, step in enumerate(y.split(1, dim=1), start=state.position):
             s, hidden = self.layers(torch.cat((step, fed[:, None].to(step.dtype)), dim=-1), hidden)
-            h = self.dropout(self._combine(s, memory))
+            h = self.dropout(self._combine(s, memory, position))
             combined.append(h)
             fed = h[:, 0]
-        return torch.cat(combined, dim=1), RecurrentState(hidden, fed)
+        return torch.cat(combined, dim=1), RecurrentState(hidden, fed, state.position + len(combined))
 
-    def _combine(self, s: Float[Tensor, "N T H"], memory: RecurrentMemory) -> Float[Tensor, "N T F"]:
-        return torch.tanh(self.readout(torch.cat((self.look(s, memory), s), dim=-1)))
+    def _combine(self, s: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int) -> Float[Tensor, "N T F"]:
+        return torch.tanh(self.readout(torch.cat((self.look(s, memory, start), s), dim=-1)))

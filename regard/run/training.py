@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from regard import build
 from regard.batch import Batch
-from regard.config import Recipe, write_toml
+from regard.config import Recipe, recipe_of, write_toml
 from regard.data import Batches, Corpus, Tokenizer
 from regard.errors import RegardError, UsageError
-from regard.evaluation import Score
+from regard.evaluation import RESAMPLES, Metric, Score, score
 from regard.models import EncoderDecoder
 from regard.run.corpus import (
     Pairs,
@@ -41,9 +41,9 @@ from regard.run.model import Model, new_network
 from regard.run.snapshots import Snapshots
 from regard.tasks import translation
 from regard.tasks.translation import Search
-from regard.training.checkpoint import load_parameters, parameters_of, save_tensors, write_text
-from regard.training.loop import Budget, Loss, Progress, Trainer
-from regard.training.precision import measure
+from regard.training.checkpoint import load_parameters, parameters_of, write_text
+from regard.training.loop import Budget, Progress, Trainer
+from regard.training.precision import Precision, measure
 from regard.training.reporting import MetricsFile, Several, Terminal
 
 VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change no choice
@@ -65,7 +65,7 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     size = sum(p.numel() for p in parameters_of(network).values())
     console.print(f"{size:,} parameters, {len(corpus):,} pairs, {torch.get_num_threads()} threads", highlight=False)
 
-    validator = _Validator(network, tokenizers, valid, recipe, precision)
+    validator = Validator(network, tokenizers, valid, recipe, precision)
     training = recipe.training
     trainer_box: list[Trainer] = []
     terminal = Terminal(console, lambda: trainer_box[0].spent())
@@ -90,6 +90,7 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     if resume and folder.resumable:
         progress = trainer.resume()
         metrics.resume_at(progress.step)
+        snapshots.forget_after(progress.step)
         console.print(f"going on from step {progress.step}, epoch {progress.epoch + 1}", highlight=False)
     else:
         trainer.progress.seconds = time.monotonic() - started  # preparing counts in the budget of minutes
@@ -115,8 +116,6 @@ def _prepare(
         recipe = _resumed(tree, folder, origin)
     else:
         _refuse_overwriting(folder)
-        from regard.config import recipe_of
-
         recipe = recipe_of(tree, origin)
     pairs = pairs_of(recipe.data)
     if pairs is None:
@@ -134,7 +133,7 @@ def _prepare(
 
     apart = held_out(diagnosis.pairs, recipe.seed) if valid_pairs is None else (lambda _: False)
 
-    def training_triples() -> Any:
+    def training_triples() -> Iterator[Triple]:
         return (triple for triple in kept(pairs, diagnosis) if not apart(triple[1]))
 
     if resume:
@@ -203,8 +202,8 @@ def _validation_set(
     )
 
 
-class _Validator:
-    """Loss and the task's metrics on the validation set, by greedy search."""
+class Validator:
+    """Loss and the task's metrics on a validation set."""
 
     def __init__(
         self,
@@ -212,45 +211,35 @@ class _Validator:
         tokenizers: tuple[Tokenizer, Tokenizer],
         valid: ValidationSet,
         recipe: Recipe,
-        precision: str,
+        precision: Precision,
     ) -> None:
         self.network, self.tokenizers, self.valid = network, tokenizers, valid
-        self.spelled = translation.spells(*tokenizers)
-        self.low = precision == "bf16"
+        self.precision = precision
+        self.metrics = translation.metrics(*tokenizers)
         self.batches = Batches(valid.corpus, recipe.training.batch_tokens, 0, shuffle=False)
         self.how = Search.of(recipe.decoding, recipe.data.max_length)
-        self.ids = tokenizers[0].encode_batch(valid.sources)
-        self.ids = [ids[: recipe.data.max_length] for ids in self.ids]
+        self.ids = [ids[: recipe.data.max_length] for ids in tokenizers[0].encode_batch(valid.sources)]
         few = len(valid.sources) < 50  # too few for a rate to choose by
-        self.criterion = "valid_loss" if few else "valid_error_rate" if self.spelled else "valid_bleu"
-        self.larger_is_better = self.criterion == "valid_bleu"
+        self.criterion = "valid_loss" if few else _key(self.metrics[0].name)
+        self.larger_is_better = not few and self.metrics[0].higher_is_better
 
     def __call__(self) -> dict[str, float]:
+        """By greedy search, and without confidence: quick, and good enough to choose by."""
         self.network.eval()
-        facts = {"valid_loss": self._loss()}
-        for score in self.scores(1, bootstrap=0):
-            facts[_key(score)] = score.value
-        return facts
+        return {"valid_loss": self._loss()} | {_key(s.name): s.value for s in self.scores(1, self.metrics[:2], 0)}
 
-    def scores(self, beam: int, bootstrap: int = 1000) -> list[Score]:
-        from dataclasses import replace
-
+    def scores(self, beam: int, metrics: Sequence[Metric], bootstrap: int = RESAMPLES) -> list[Score]:
         found = translation.search(self.network, self.ids, replace(self.how, beam=beam))
         said = [self.tokenizers[1].decode(hypotheses[0].ids) for hypotheses in found]
-        return translation.scores(
-            said,
-            self.valid.references,
-            spelled=self.spelled,
-            characters=self.tokenizers[1].kind == "characters",
-            bootstrap=bootstrap,
-        )
+        return [score(metric, said, self.valid.references, bootstrap=bootstrap) for metric in metrics]
 
     def _loss(self) -> float:
         device = next(self.network.parameters()).device
         likelihood = tokens = 0.0
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.low):
+        low = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=low):
             for batch in self.batches.epoch(0):
-                loss: Loss = translation.loss(self.network, _on(batch, device), smoothing=0.0)
+                loss = translation.loss(self.network, _on(batch, device), smoothing=0.0)
                 likelihood += float(loss.likelihood)
                 tokens += loss.tokens
         return likelihood / tokens
@@ -260,12 +249,12 @@ def _on(batch: Batch, device: torch.device) -> Batch:
     return batch if device.type == "cpu" else batch.to(device)
 
 
-def _key(score: Score) -> str:
-    return "valid_" + score.name.lower().replace(" ", "_").replace("-", "_")
+def _key(name: str) -> str:
+    return "valid_" + name.lower().replace(" ", "_").replace("-", "_")
 
 
 def _choose(
-    network: EncoderDecoder, validator: _Validator, snapshots: Snapshots, folder: RunFolder, console: Console
+    network: EncoderDecoder, validator: Validator, snapshots: Snapshots, folder: RunFolder, console: Console
 ) -> None:
     """The best single snapshot, or the mean of the last ones where that is better (Vaswani et al. 2017, §6.1)."""
     best, average = snapshots.best(), snapshots.average()
@@ -305,9 +294,9 @@ def _report(
     folder: RunFolder,
     console: Console,
 ) -> None:
-    validator = _Validator(model.network, (model.source_tokenizer, model.target_tokenizer), valid, model.recipe, "fp32")
+    validator = Validator(model.network, (model.source_tokenizer, model.target_tokenizer), valid, model.recipe, "fp32")
     beam = model.recipe.decoding.beam
-    scores = validator.scores(beam)
+    scores = validator.scores(beam, validator.metrics)
     facts: Mapping[str, Any] = {
         "scores": [score.to_json() for score in scores],
         "scored_on": "held out from training" if valid.held_out else "validation set",

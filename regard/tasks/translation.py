@@ -13,7 +13,7 @@ from regard.batch import EOS, Batch, rectangle
 from regard.config import DecodingPart
 from regard.data import Tokenizer
 from regard.decoding import Constraints, Hypothesis, beam_search, greedy, sample
-from regard.evaluation import Score, bleu, chrf, exact_match, item_error_rate, ter, token_error_rate
+from regard.evaluation import Bleu, CharacterErrorRate, Chrf, ExactMatch, ItemErrorRate, Metric, Ter, TokenErrorRate
 from regard.models import EncoderDecoder
 from regard.training.loop import Loss
 from regard.training.losses import linear_cross_entropy
@@ -119,13 +119,13 @@ def spells(source: Tokenizer, target: Tokenizer) -> bool:
     return source.kind == "characters" or target.kind == "characters"
 
 
-def scores(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], *, spelled: bool, characters: bool = False
-) -> list[Score]:
-    """The metrics of the job, the one that chooses models first. Each line may have several references."""
-    said, right = list(hypotheses), [list(r) for r in references]
-    if not spelled:
-        return [bleu(said, right), chrf(said, right), ter(said, right), exact_match(said, right)]
-    if characters:  # edits are counted in characters where the target is spelled
-        said, right = [" ".join(s) for s in said], [[" ".join(r) for r in each] for each in right]
-    return [item_error_rate(said, right), token_error_rate(said, right)]
+def metrics(source: Tokenizer, target: Tokenizer) -> list[Metric]:
+    """The metrics of the job, the one that chooses models first.
+
+    A pronunciation lexicon is judged by the share of words that equal none of their references (its "WER") and by
+    edits in phonemes ("PER").
+    """
+    if not spells(source, target):
+        return [Bleu(), Chrf(), Ter(), ExactMatch()]
+    wrong = ItemErrorRate(name="WER")
+    return [wrong, CharacterErrorRate()] if target.kind == "characters" else [wrong, TokenErrorRate(name="PER")]

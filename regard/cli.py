@@ -1,0 +1,333 @@
+"""The command line. Every command is a few lines over `regard.run`; errors are one sentence on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import click
+import typer
+from rich.console import Console
+
+from regard.errors import RegardError, UsageError
+
+app = typer.Typer(
+    name="regard",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Sequence-to-sequence learning with attention that you can see.",
+)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)]
+SourceOption = Annotated[Optional[Path], typer.Option(help="one source a line", show_default=False)]
+TargetOption = Annotated[Optional[Path], typer.Option(help="the target of each line", show_default=False)]
+DataOption = Annotated[Optional[Path], typer.Option(help="pairs as .tsv, .csv or .jsonl instead", show_default=False)]
+BeamOption = Annotated[Optional[int], typer.Option(min=1, help="hypotheses kept while searching; the recipe's if not given")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[Optional[Path], typer.Argument(metavar="[RECIPE.toml]", show_default=False)] = None,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    data: DataOption = None,
+    valid_source: Annotated[Optional[Path], typer.Option(help="sources to validate on", show_default=False)] = None,
+    valid_target: Annotated[Optional[Path], typer.Option(help="their targets", show_default=False)] = None,
+    valid_data: Annotated[Optional[Path], typer.Option(help="validation pairs in one file", show_default=False)] = None,
+    out: Annotated[Optional[Path], typer.Option(metavar="RUN", help="the folder to make", show_default=False)] = None,
+    minutes: Annotated[Optional[float], typer.Option(help="how long training may take", show_default=False)] = None,
+    steps: Annotated[Optional[int], typer.Option(help="how many updates", show_default=False)] = None,
+    set_: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="KEY=VALUE", help="any key of a recipe, such as model.kind=recurrent"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+) -> None:
+    """Train on pairs of lines. Sizes, tokenizer and schedule follow from the corpus.
+
+    regard train --source train.en --target train.de --out runs/en-de
+    """
+    from regard.run import train as run_training
+
+    given = {
+        "source": source, "target": target, "data": data,
+        "valid_source": valid_source, "valid_target": valid_target, "valid_data": valid_data,
+    }  # fmt: skip
+    tree, origin = _tree(recipe, given, minutes, steps, set_ or [], resume)
+    if out is None:
+        if recipe is None:
+            raise UsageError("say where the run shall go: --out runs/NAME")
+        out = Path("runs") / recipe.stem
+    console = Console(stderr=False, soft_wrap=True)
+    run_training(tree, out, console, origin=origin, resume=resume)
+    console.print(f"\nThe run is in {out}. Try it:\n  regard show {out} \"…\"\n  regard predict {out} FILE", highlight=False)
+
+
+def _tree(
+    recipe: Path | None,
+    given: dict[str, Path | None],
+    minutes: float | None,
+    steps: int | None,
+    settings: list[str],
+    resume: bool,
+) -> tuple[dict[str, Any], str]:
+    """Recipe, then options, then --set: the later counts more. Paths become absolute, so that a run can resume
+    from anywhere."""
+    from regard.config import merge, read_toml, setting
+
+    tree: dict[str, Any] = {}
+    if recipe is not None:
+        tree = read_toml(recipe)
+        data = tree.get("data")
+        if isinstance(data, dict):
+            for key in given:
+                if isinstance(data.get(key), str):
+                    data[key] = str((recipe.resolve().parent / data[key]).resolve())
+    chosen: dict[str, Any] = {key: str(path.resolve()) for key, path in given.items() if path is not None}
+    if chosen:
+        # Naming other training files sets aside the recipe's, whatever form they have.
+        replaced = [n for n in ("source", "target", "data") if {"source", "target", "data"} & chosen.keys()]
+        replaced += [n for n in ("valid_source", "valid_target", "valid_data") if any(c.startswith("valid") for c in chosen)]
+        old = tree.get("data", {})
+        tree["data"] = {k: v for k, v in old.items() if k not in replaced} | chosen
+    budget = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value is not None}
+    if budget:
+        tree = merge(tree, {"training": budget})
+    for text in settings:
+        tree = merge(tree, setting(text))
+    if recipe is None and not chosen and not resume:
+        raise UsageError(
+            "there is nothing to train on: give a recipe, or --source FILE --target FILE, or --data FILE"
+        )
+    return tree, str(recipe) if recipe is not None else "the command line"
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="one input a line; - is standard input")] = "-",
+    beam: BeamOption = None,
+    nbest: Annotated[int, typer.Option(min=1, help="outputs per input (with --jsonl)")] = 1,
+    sample: Annotated[bool, typer.Option("--sample", help="draw instead of searching")] = False,
+    temperature: Annotated[float, typer.Option(help="of --sample")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="of --sample; 0 is all")] = 0,
+    top_p: Annotated[float, typer.Option(help="of --sample")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of --sample")] = 1,
+    length_penalty: Annotated[Optional[float], typer.Option(help="0 prefers short outputs", show_default=False)] = None,
+    no_repeat_ngram: Annotated[Optional[int], typer.Option(help="no n tokens twice", show_default=False)] = None,
+    prefix: Annotated[Optional[str], typer.Option(help="how every output must begin", show_default=False)] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="a JSON object a line: text, score, tokens, alignment")] = False,
+    attention: Annotated[
+        Optional[Path], typer.Option(metavar="OUT.html", help="write a page that shows the attention", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """One output line for each input line, in order. An empty line gives an empty line."""
+    from regard.data import read_lines
+    from regard.run import Model
+
+    if nbest > 1 and not jsonl:
+        raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
+    model = Model.load(run, device)
+    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed} if sample else None
+    how = model.search(
+        beam=max(beam, nbest) if beam is not None else None,
+        count=nbest,
+        sampling=sampling,
+        length_penalty=length_penalty,
+        no_repeat_ngram=no_repeat_ngram,
+    )
+    if attention is not None:
+        _check_writable(attention)
+    look = jsonl or attention is not None
+    lines = read_lines(file if file == "-" else Path(file))
+    shown = []
+    number = 0
+    for number, prediction in enumerate(_predictions(model, lines, how, look, prefix), start=1):
+        for note in prediction.notes:
+            print(f"line {number}: {note}", file=sys.stderr)
+        text = prediction.text.replace("\n", " ")
+        print(json.dumps(prediction.to_json(), ensure_ascii=False) if jsonl else text, flush=False)
+        if attention is not None and prediction.attention is not None and len(shown) < 500:
+            shown.append(prediction)
+    sys.stdout.flush()
+    if attention is not None:
+        _write_page(attention, shown, model.name)
+        if len(shown) < number:
+            print(f"{attention} shows {len(shown)} of the {number} lines", file=sys.stderr)
+
+
+def _predictions(model: Any, lines: Iterator[str], how: Any, look: bool, prefix: str | None) -> Iterator[Any]:
+    from itertools import islice
+
+    size = 8 if not sys.stdin.isatty() else 1  # a person who types wants each answer at once
+    size = 512 if size > 1 else size
+    while chunk := list(islice(lines, size)):
+        prefixes = None if prefix is None else [prefix] * len(chunk)
+        yield from model.predict(chunk, attention=look, search=how, prefix=prefixes)
+
+
+app.command("translate", help="The same as predict.")(predict)
+
+
+def _check_writable(path: Path) -> None:
+    """Before minutes of work, not after."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file to write, such as {path / 'attention.html'}")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"{path} cannot be written: the folder {path.resolve().parent} does not exist; make it first")
+
+
+def _write_page(path: Path, predictions: list[Any], title: str) -> None:
+    from regard.training.checkpoint import write_text
+    from regard.view import PageItem, page
+
+    items = [PageItem(p.source, p.text, p.score, p.attention) for p in predictions]
+    write_text(path, page(items, title))
+
+
+@app.command()
+def show(
+    run: RunArgument,
+    sentence: Annotated[str, typer.Argument(metavar="SENTENCE", show_default=False)],
+    html: Annotated[Optional[Path], typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
+    beam: BeamOption = None,
+    layer: Annotated[Optional[int], typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    head: Annotated[Optional[int], typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """The prediction for one input, and what each output word looked at."""
+    from regard.run import Model
+    from regard.view import draw
+
+    if html is not None:
+        _check_writable(html)
+    model = Model.load(run, device)
+    if not sentence.strip():
+        raise UsageError("the sentence is empty: give some words to look at")
+    [prediction] = model.predict([sentence], beam, attention=True)
+    console = Console(soft_wrap=True)
+    for note in prediction.notes:
+        print(note, file=sys.stderr)
+    console.print(prediction.text, style="bold", highlight=False, markup=False)
+    console.print(f"log-probability {prediction.score:.2f}", style="dim", highlight=False)
+    if prediction.attention is None:
+        print("this model has a fixed context and no attention to show", file=sys.stderr)
+        return
+    print(draw(prediction.attention, width=console.width, color=console.is_terminal, layer=layer, head=head))
+    if html is not None:
+        _write_page(html, [prediction], model.name)
+        print(f"wrote {html}")
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    data: DataOption = None,
+    against: Annotated[
+        Optional[Path], typer.Option(metavar="RUN2", help="test whether the difference is real", show_default=False)
+    ] = None,
+    beam: BeamOption = None,
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="also score lower-cased and tokenised")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Scores with their signatures and 95 % confidence, and by source length."""
+    from regard.run import Model, evaluate as run_evaluation, evaluation_pairs
+
+    pairs = evaluation_pairs(source, target, data)
+    model = Model.load(run, device)
+    other = None if against is None else Model.load(against, device)
+    report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase)
+    print(json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report))
+
+
+@app.command()
+def doctor(
+    source: SourceOption = None,
+    target: TargetOption = None,
+    data: DataOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What is wrong with a corpus, line by line. Exit status 1 where training would be wrong."""
+    from regard.run import diagnose
+
+    diagnosis = diagnose(source, target, data)
+    if as_json:
+        print(json.dumps(diagnosis.to_json(), ensure_ascii=False, indent=1))
+    else:
+        print(diagnosis)
+    if diagnosis.fatal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="the folder to make")] = Path("runs/demo"),
+    minutes: Annotated[float, typer.Option(help="how long training may take")] = 2.5,
+    again: Annotated[bool, typer.Option("--again", help="train anew if the folder is there")] = False,
+) -> None:
+    """Learn English pronunciation from the data that comes with the package, and look at it."""
+    from regard.run import demonstrate
+
+    demonstrate(out, minutes, Console(soft_wrap=True), again=again)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"regard {version_of('regard')}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        return _guarded(lambda: app(given, prog_name="regard", standalone_mode=False))
+    except Exception as error:  # the last line of defence: never a traceback unless it was asked for
+        if debug:
+            traceback.print_exc()
+            return 1
+        return _say(f"{type(error).__name__}: {error} (this is a bug in regard: run again with --debug to see where)", 1)
+
+
+def _guarded(run: Callable[[], Any]) -> int:
+    try:
+        result = run()
+    except RegardError as error:
+        return _say(str(error), error.exit_status)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 2
+    except click.ClickException as error:
+        return _say(error.format_message().rstrip(".") + ": see 'regard --help'", 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", 130)
+    except BrokenPipeError:
+        # The reader has gone, as with `| head`: nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"regard: {sentence}", file=sys.stderr)
+    return status

@@ -1,0 +1,81 @@
+"""`regard demo`: the main job on data that comes with the package, from training to attention."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from regard.embedded import pronunciations
+from regard.errors import UsageError
+from regard.run.evaluating import evaluate
+from regard.run.folder import RunFolder
+from regard.run.model import Model
+from regard.run.training import train
+from regard.data import TablePairs
+from regard.training.checkpoint import write_text
+from regard.view import PageItem, draw, page
+
+EXAMPLES = ("attention", "knowledge", "translate", "beautiful", "physics")
+
+
+def demonstrate(out: Path, minutes: float, console: Console, *, again: bool = False) -> None:
+    """Trains spelling → pronunciation on CMUdict, scores it on words that were kept apart, and shows five."""
+    folder = RunFolder(out)
+    train_words = pronunciations("train")
+    dev_words = pronunciations("dev")
+    apart = {word for word, _ in dev_words} | set(EXAMPLES)
+    if folder.recipe.exists() and again:
+        folder.read_recipe()  # nothing is removed that is not a run
+        shutil.rmtree(out)
+    if folder.recipe.exists():
+        if not folder.report.exists():
+            raise UsageError(f"{out} holds an unfinished run: add --again to train it anew, or choose another --out")
+        console.print(f"{out} is trained already (--again trains it anew).", highlight=False)
+        model = Model.load(out)
+    else:
+        console.print(
+            f"Learning to pronounce English: {len(train_words):,} words of CMUdict, {minutes:g} minutes.\n"
+            f"{len(dev_words):,} other words are kept for the test, and so are the five examples.\n",
+            highlight=False,
+        )
+        data = out / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        _write_pairs(data / "train.tsv", [(w, said) for w, said in train_words if w not in apart])
+        _write_pairs(data / "dev.tsv", dev_words)
+        tree = {
+            "data": {"data": str((data / "train.tsv").resolve()), "valid_data": str((data / "dev.tsv").resolve())},
+            "training": {"minutes": minutes},
+        }
+        model = train(tree, out, console, origin="regard demo")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "dev.tsv"
+        _write_pairs(path, dev_words)
+        report = evaluate(model, TablePairs(path))
+    console.print(f"\nOn {report.sentences:,} words that it never saw:", highlight=False)
+    for score in report.scores:
+        console.print(f"  {score}", highlight=False, style="bold")
+    _show(model, out, console)
+
+
+def _write_pairs(path: Path, words: list[tuple[str, list[str]]]) -> None:
+    write_text(path, "".join(f"{word}\t{said}\n" for word, several in words for said in several))
+
+
+def _show(model: Model, out: Path, console: Console) -> None:
+    console.print("\nFive more words that it never saw, and which letters each sound looked at:", highlight=False)
+    predictions = model.predict(list(EXAMPLES), attention=True)
+    for prediction in predictions:
+        console.print(f"\n{prediction.source} → [bold]{prediction.text}[/bold]", highlight=False)
+        if prediction.attention is not None:
+            print(draw(prediction.attention, width=console.width, color=console.is_terminal))
+    html = out / "attention.html"
+    write_text(html, page([PageItem(p.source, p.text, p.score, p.attention) for p in predictions], "regard demo"))
+    console.print(
+        f"\nThe same, to click on: {html}\n\nNext, try a word of your own, or your own data:\n"
+        f"  regard show {out} tyrannosaurus\n"
+        "  regard train --source train.en --target train.de --out runs/en-de --minutes 30",
+        highlight=False,
+    )
