@@ -25,7 +25,8 @@ def reference_linear_cross_entropy(
     smoothing: float = 0.0,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The plain formula: the smoothed loss (Szegedy et al. 2016) and the negative log-likelihood, both summed."""
-    logits = linear(features, weight, bias).float()
+    logits = linear(features, weight, bias)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
     smoothed = cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
     return smoothed, cross_entropy(logits.detach(), labels, reduction="sum")
 
