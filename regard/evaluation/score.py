@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -61,11 +61,10 @@ class Measured:
 class Metric(Protocol):
     """A way to compare hypotheses with references, such as `Bleu()` or `TokenErrorRate()`."""
 
-    @property
-    def name(self) -> str: ...
+    higher_is_better: ClassVar[bool]
 
     @property
-    def higher_is_better(self) -> bool: ...
+    def name(self) -> str: ...
 
     def measure(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measured: ...
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from math import comb
+from typing import Any
 
 import pytest
 import sacrebleu
@@ -30,7 +31,9 @@ A, B = worse(0.10), worse(0.16)
 def test_p_values_are_sacrebleus(metric: Metric, theirs: SacreMetric, kind: str) -> None:
     streams = [[those[0] for those in REFERENCES]]
     _, scores = PairedTest([("a", A), ("b", B)], {"X": theirs}, streams, test_type=kind, n_samples=300)()
-    (theirs_a, theirs_b) = next(values for name, values in scores.items() if name != "System")
+    theirs_a: Any
+    theirs_b: Any
+    theirs_a, theirs_b = next(values for name, values in scores.items() if name != "System")
     method = "approximate-randomization" if kind == "ar" else "paired-bootstrap"
     found = paired_test(A, B, REFERENCES, metric, method=method, samples=300, bootstrap=0)
     assert found.p_value == pytest.approx(theirs_b.p_value, abs=1.5 / 301)
