@@ -1,6 +1,6 @@
 // The picture engine: draws attention maps into an element. One function is public, show(root, data), where data is
 //   { title, items: [{ source, output, score, attention }] }  and attention is AttentionMap.to_json(), packed or not.
-// Weights are drawn and averaged here, never computed. Text enters the page as text, never as markup.
+// It returns a function that takes everything away again. Weights are drawn and averaged here, never computed. Text enters the page as text, never as markup.
 // Letters: L layers, H heads, T target, S source.
 
 const END = "</s>";
@@ -336,6 +336,7 @@ export function show(root, data) {
   const main = make("main");
   const themeButton = make("button", { type: "button", onclick: () => turn(whole.dataset.theme === "dark" ? "light" : "dark") });
   const many = data.items.length > 1;
+  const ended = new AbortController();
   let picture = null;
   if (root === document.body) root.classList.add("regard-body");
 
@@ -501,16 +502,22 @@ export function show(root, data) {
   }
 
   if (!data.items.length) main.append(make("p", {}, "There are no predictions."));
-  else document.addEventListener("keydown", keys);
+  else document.addEventListener("keydown", keys, { signal: ended.signal });
   if (many) list();
   turn(null);
-  system.addEventListener("change", () => state.theme === null && turn(null));
+  system.addEventListener("change", () => state.theme === null && turn(null), { signal: ended.signal });
   let width = main.clientWidth;
-  new ResizeObserver(() => {
+  const resized = new ResizeObserver(() => {
     if (main.clientWidth === width || !picture?.element.isConnected) return;
     width = main.clientWidth;
     picture.place();
-  }).observe(main);
+  });
+  resized.observe(main);
+  return () => {
+    ended.abort();
+    resized.disconnect();
+    whole.remove();
+  };
 }
 
 const sourceOf = (item) => item.source ?? (item.attention ? item.attention.source_words.join(" ") : "");
