@@ -245,7 +245,10 @@ def units(data: Path, folder: Path, tokenizer_file: Path | None) -> None:
 
     special = ["<unk>", "<pad>", "<s>", "</s>"]  # in JoeyNMT's order
     if tokenizer_file is not None:
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        try:
+            tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # the library raises bare Exceptions
+            raise Refused(f"{tokenizer_file} cannot be read as a tokenizer: {error}") from error
     else:
         tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -304,6 +307,8 @@ def regard(data: Path, run_folder: Path, precision: str, options: argparse.Names
     command = [sys.executable, "-m", "regard", "train", str(recipe), "--out", str(run_folder)]
     said = run(command, folder / f"{run_folder.name}.log", options.threads)
     metrics = run_folder / "metrics.jsonl"
+    if not metrics.is_file():
+        raise Refused(f"Regard wrote no {metrics}: see {run_folder}.log")
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if "tokens_per_second" in row and "loss" in row]
     size = re.search(r"([\d,]+) parameters", said)
@@ -357,6 +362,7 @@ def show(results: dict[str, list[Measured]], options: argparse.Namespace) -> Non
 def measure(data: Path, folder: Path, options: argparse.Namespace) -> dict[str, list[Measured]]:
     names = [f"Regard {precision}" for precision in options.precision] if options.only != "joeynmt" else []
     results: dict[str, list[Measured]] = {name: [] for name in names}
+    python = Path()
     if options.only != "regard":
         environment = (options.environment or folder / "environment").resolve()
         python = joeynmt_python(environment, folder / "environment.log", options.threads)

@@ -12,7 +12,6 @@ import torch
 def _repeatable() -> Iterator[None]:
     """Seed torch, and let it fill memory that nobody has written with NaN, so that reading it shows."""
     torch.manual_seed(0)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.use_deterministic_algorithms(True)  # as long as this holds, torch.empty is full of NaN
     yield
     torch.use_deterministic_algorithms(False)
