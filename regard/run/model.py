@@ -134,7 +134,8 @@ class Model:
                 chosen, attention_weights(self.network, sources, [found[n][0] for n in chosen]), strict=True
             ):
                 i = filled[n]
-                seen = attention_map(weights, encodings[i], predictions[i].source, found[n][0], self.target_tokenizer)
+                words = self.source_tokenizer.split_words(predictions[i].source)
+                seen = attention_map(weights, encodings[i], words, found[n][0], self.target_tokenizer)
                 predictions[i] = replace(predictions[i], attention=seen)
 
 

@@ -77,7 +77,7 @@ def attention_weights(
 def attention_map(
     weights: Float[np.ndarray, "layers heads T S"],
     encoding: Encoding,
-    text: str,
+    source_words: list[str],
     hypothesis: Hypothesis,
     target: Tokenizer,
 ) -> AttentionMap:
@@ -86,7 +86,6 @@ def attention_map(
     said = target.tokens(hypothesis.ids)
     if hypothesis.finished:
         said, word_of, words = [*said, END], [*word_of, len(words)], [*words, END]
-    source_words = text.split()
     return AttentionMap(
         weights=weights,
         source=[*encoding.tokens, END],

@@ -1,0 +1,25 @@
+"""From files to batches: readers, the doctor, tokenizers, token files, batching."""
+
+from regard.data.batching import Batches
+from regard.data.corpus import Corpus, build_corpus, fingerprint
+from regard.data.doctor import Diagnosis, Finding, Statistics, examine, kept
+from regard.data.reader import TablePairs, TextPairs, read_lines
+from regard.data.tokenizer import Encoding, Kind, Tokenizer
+
+__all__ = [
+    "Batches",
+    "Corpus",
+    "Diagnosis",
+    "Encoding",
+    "Finding",
+    "Kind",
+    "Statistics",
+    "TablePairs",
+    "TextPairs",
+    "Tokenizer",
+    "build_corpus",
+    "examine",
+    "fingerprint",
+    "kept",
+    "read_lines",
+]

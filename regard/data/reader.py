@@ -1,0 +1,182 @@
+"""Pairs from files, as they are written: one line after the other, whatever is wrong with them.
+
+Only `\\n` or `\\r\\n` ends a line: a form feed, U+0085 or U+2028 within a sentence must not shift every later pair.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from regard.errors import UsageError
+
+BOM = b"\xef\xbb\xbf"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RawPair:
+    """A pair as bytes, without line ends. A side is None where its file has ended before the other."""
+
+    line: int  # from 1, as in an editor
+    source: bytes | None
+    target: bytes | None
+
+
+def raw_lines(path: Path) -> Iterator[bytes]:
+    """Lines without `\\n`; a `\\r` before it is still there. A final `\\n` does not begin another line.
+
+    UsageError for what is no readable text file.
+    """
+    try:
+        file = open(path, "rb")
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist: check the path") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{path} is a folder: give a file with one item a line") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        start = file.read(CHUNK)
+        if not start:
+            raise UsageError(f"{path} is empty: give a file with one item a line")
+        if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise UsageError(f"{path} is UTF-16: save it as UTF-8")
+        if start.count(0) > max(8, len(start) // 100):
+            raise UsageError(f"{path} is a binary file: give UTF-8 text with one item a line")
+        file.seek(0)
+        for number, line in enumerate(file):
+            line = line.removesuffix(b"\n")
+            yield line.removeprefix(BOM) if number == 0 else line
+
+
+def read_lines(path: Path | str) -> Iterator[str]:
+    """The lines of a UTF-8 file, or of standard input for "-", for prediction. UsageError names what is not UTF-8."""
+    name = "standard input" if path == "-" else str(path)
+    lines = _standard_input() if path == "-" else raw_lines(Path(path))
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{name}, line {number}, byte {error.start + 1} is not UTF-8: save the file as UTF-8"
+            ) from error
+
+
+def _standard_input() -> Iterator[bytes]:
+    for number, line in enumerate(sys.stdin.buffer):
+        line = line.removesuffix(b"\n")
+        yield line.removeprefix(BOM) if number == 0 else line
+
+
+@dataclass(frozen=True)
+class TextPairs:
+    """Two line-aligned files."""
+
+    source: Path
+    target: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.source} and {self.target}"
+
+    def __iter__(self) -> Iterator[RawPair]:
+        sources, targets = raw_lines(self.source), raw_lines(self.target)
+        number = 0
+        while True:
+            source, target = next(sources, None), next(targets, None)
+            if source is None and target is None:
+                return
+            number += 1
+            yield RawPair(number, source, target)
+
+
+@dataclass(frozen=True)
+class TablePairs:
+    """One file with both sides: `.tsv` or `.csv` (the first two columns, or those that a header calls source and
+    target), or `.jsonl` (keys source and target)."""
+
+    data: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.data)
+
+    def __iter__(self) -> Iterator[RawPair]:
+        match self.data.suffix.lower():
+            case ".tsv":
+                return self._tsv()
+            case ".csv":
+                return self._csv()
+            case ".jsonl" | ".ndjson":
+                return self._jsonl()
+            case other:
+                raise UsageError(f"{self.data}: '{other}' is no known kind of table; give .tsv, .csv or .jsonl")
+
+    def _tsv(self) -> Iterator[RawPair]:
+        places = (0, 1)
+        for number, line in enumerate(raw_lines(self.data), start=1):
+            cells = line.removesuffix(b"\r").split(b"\t")
+            if number == 1 and (found := _header([c.decode("utf-8", "replace") for c in cells])) is not None:
+                places = found
+                continue
+            if not line.strip():
+                yield RawPair(number, b"", b"")
+                continue
+            if len(cells) <= max(places):
+                raise UsageError(
+                    f"{self.data}, line {number} has {len(cells)} column{'s' * (len(cells) != 1)}: separate source and "
+                    "target by a tab"
+                )
+            yield RawPair(number, cells[places[0]], cells[places[1]])
+
+    def _csv(self) -> Iterator[RawPair]:
+        raw = next(iter(raw_lines(self.data)))  # for its complaints; quoted cells may hold line ends
+        del raw
+        places = (0, 1)
+        with open(self.data, "rb") as binary, io.TextIOWrapper(
+            binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as file:
+            rows = csv.reader(file)
+            try:
+                for index, row in enumerate(rows):
+                    if index == 0 and (found := _header(row)) is not None:
+                        places = found
+                        continue
+                    if not row:
+                        continue
+                    if len(row) <= max(places):
+                        raise UsageError(
+                            f"{self.data}, line {rows.line_num} has {len(row)} column{'s' * (len(row) != 1)}: "
+                            "separate source and target by a comma"
+                        )
+                    source, target = (row[p].encode("utf-8", "surrogateescape") for p in places)
+                    yield RawPair(rows.line_num, source, target)
+            except csv.Error as error:
+                raise UsageError(f"{self.data}, line {rows.line_num}: {error}: quote cells with double quotes") from error
+
+    def _jsonl(self) -> Iterator[RawPair]:
+        for number, line in enumerate(raw_lines(self.data), start=1):
+            if not line.strip():
+                yield RawPair(number, b"", b"")
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UsageError(f"{self.data}, line {number} is not JSON ({error}): write one object a line") from error
+            sides = []
+            for key in ("source", "target"):
+                if not isinstance(row, dict) or not isinstance(row.get(key), str):
+                    raise UsageError(f"{self.data}, line {number} has no text under \"{key}\": every line needs source and target")
+                sides.append(row[key].encode("utf-8", "surrogatepass"))
+            yield RawPair(number, *sides)
+
+
+def _header(cells: list[str]) -> tuple[int, int] | None:
+    names = [cell.strip().lower() for cell in cells]
+    return (names.index("source"), names.index("target")) if {"source", "target"} <= set(names) else None
