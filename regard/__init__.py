@@ -1,9 +1,9 @@
 """Regard: sequence-to-sequence learning with attention that you can see.
 
-    import regard
-    model = regard.load("runs/en-de")
-    [p] = model.predict(["A man is cooking."], attention=True)
-    p.text, p.score, p.attention.words()
+import regard
+model = regard.load("runs/en-de")
+[p] = model.predict(["A man is cooking."], attention=True)
+p.text, p.score, p.attention.words()
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ except PackageNotFoundError:  # used from a source tree that was not installed
 
 __all__ = ["Model", "Prediction", "RegardError", "UsageError", "__version__", "load"]
 
-_PLACES = {"Model": "regard.run", "Prediction": "regard.run", "RegardError": "regard.errors", "UsageError": "regard.errors"}
+_PLACES = {
+    "Model": "regard.run",
+    "Prediction": "regard.run",
+    "RegardError": "regard.errors",
+    "UsageError": "regard.errors",
+}
 
 
 def load(run: str | Path, device: str = "auto") -> Model:

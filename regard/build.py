@@ -190,7 +190,7 @@ def _transformer(
         return MultiHead(part.dim, part.heads, attend, rotary=rotary)
 
     def feed_forward() -> FeedForward:
-        return FeedForward(part.dim, part.feed_forward, part.dropout)
+        return FeedForward(part.dim, part.feed_forward, part.feed_forward_dropout)
 
     encoder = TransformerEncoder(
         source,
@@ -238,7 +238,7 @@ def optimisation(part: TrainingPart, precision: Precision) -> Optimisation:
 
 
 def device(name: str) -> torch.device:
-    """"auto" takes a GPU where there is one."""
+    """ "auto" takes a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)

@@ -8,9 +8,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -27,27 +26,29 @@ app = typer.Typer(
 )
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)]
-SourceOption = Annotated[Optional[Path], typer.Option(help="one source a line", show_default=False)]
-TargetOption = Annotated[Optional[Path], typer.Option(help="the target of each line", show_default=False)]
-DataOption = Annotated[Optional[Path], typer.Option(help="pairs as .tsv, .csv or .jsonl instead", show_default=False)]
-BeamOption = Annotated[Optional[int], typer.Option(min=1, help="hypotheses kept while searching; the recipe's if not given")]
+SourceOption = Annotated[Path | None, typer.Option(help="one source a line", show_default=False)]
+TargetOption = Annotated[Path | None, typer.Option(help="the target of each line", show_default=False)]
+DataOption = Annotated[Path | None, typer.Option(help="pairs as .tsv, .csv or .jsonl instead", show_default=False)]
+BeamOption = Annotated[
+    int | None, typer.Option(min=1, help="hypotheses kept while searching; the recipe's if not given")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
 
 
 @app.command()
 def train(
-    recipe: Annotated[Optional[Path], typer.Argument(metavar="[RECIPE.toml]", show_default=False)] = None,
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE.toml]", show_default=False)] = None,
     source: SourceOption = None,
     target: TargetOption = None,
     data: DataOption = None,
-    valid_source: Annotated[Optional[Path], typer.Option(help="sources to validate on", show_default=False)] = None,
-    valid_target: Annotated[Optional[Path], typer.Option(help="their targets", show_default=False)] = None,
-    valid_data: Annotated[Optional[Path], typer.Option(help="validation pairs in one file", show_default=False)] = None,
-    out: Annotated[Optional[Path], typer.Option(metavar="RUN", help="the folder to make", show_default=False)] = None,
-    minutes: Annotated[Optional[float], typer.Option(help="how long training may take", show_default=False)] = None,
-    steps: Annotated[Optional[int], typer.Option(help="how many updates", show_default=False)] = None,
+    valid_source: Annotated[Path | None, typer.Option(help="sources to validate on", show_default=False)] = None,
+    valid_target: Annotated[Path | None, typer.Option(help="their targets", show_default=False)] = None,
+    valid_data: Annotated[Path | None, typer.Option(help="validation pairs in one file", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(metavar="RUN", help="the folder to make", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(help="how long training may take", show_default=False)] = None,
+    steps: Annotated[int | None, typer.Option(help="how many updates", show_default=False)] = None,
     set_: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="any key of a recipe, such as model.kind=recurrent"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
@@ -69,7 +70,9 @@ def train(
         out = Path("runs") / recipe.stem
     console = Console(stderr=False, soft_wrap=True)
     run_training(tree, out, console, origin=origin, resume=resume)
-    console.print(f"\nThe run is in {out}. Try it:\n  regard show {out} \"…\"\n  regard predict {out} FILE", highlight=False)
+    console.print(
+        f'\nThe run is in {out}. Try it:\n  regard show {out} "…"\n  regard predict {out} FILE', highlight=False
+    )
 
 
 def _tree(
@@ -96,7 +99,9 @@ def _tree(
     if chosen:
         # Naming other training files sets aside the recipe's, whatever form they have.
         replaced = [n for n in ("source", "target", "data") if {"source", "target", "data"} & chosen.keys()]
-        replaced += [n for n in ("valid_source", "valid_target", "valid_data") if any(c.startswith("valid") for c in chosen)]
+        replaced += [
+            n for n in ("valid_source", "valid_target", "valid_data") if any(c.startswith("valid") for c in chosen)
+        ]
         old = tree.get("data", {})
         tree["data"] = {k: v for k, v in old.items() if k not in replaced} | chosen
     budget = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value is not None}
@@ -105,9 +110,7 @@ def _tree(
     for text in settings:
         tree = merge(tree, setting(text))
     if recipe is None and not chosen and not resume:
-        raise UsageError(
-            "there is nothing to train on: give a recipe, or --source FILE --target FILE, or --data FILE"
-        )
+        raise UsageError("there is nothing to train on: give a recipe, or --source FILE --target FILE, or --data FILE")
     return tree, str(recipe) if recipe is not None else "the command line"
 
 
@@ -122,12 +125,14 @@ def predict(
     top_k: Annotated[int, typer.Option(help="of --sample; 0 is all")] = 0,
     top_p: Annotated[float, typer.Option(help="of --sample")] = 1.0,
     seed: Annotated[int, typer.Option(help="of --sample")] = 1,
-    length_penalty: Annotated[Optional[float], typer.Option(help="0 prefers short outputs", show_default=False)] = None,
-    no_repeat_ngram: Annotated[Optional[int], typer.Option(help="no n tokens twice", show_default=False)] = None,
-    prefix: Annotated[Optional[str], typer.Option(help="how every output must begin", show_default=False)] = None,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="a JSON object a line: text, score, tokens, alignment")] = False,
+    length_penalty: Annotated[float | None, typer.Option(help="0 prefers short outputs", show_default=False)] = None,
+    no_repeat_ngram: Annotated[int | None, typer.Option(help="no n tokens twice", show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(help="how every output must begin", show_default=False)] = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="a JSON object a line: text, score, tokens, alignment")
+    ] = False,
     attention: Annotated[
-        Optional[Path], typer.Option(metavar="OUT.html", help="write a page that shows the attention", show_default=False)
+        Path | None, typer.Option(metavar="OUT.html", help="write a page that shows the attention", show_default=False)
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -199,10 +204,10 @@ def _write_page(path: Path, predictions: list[Any], title: str) -> None:
 def show(
     run: RunArgument,
     sentence: Annotated[str, typer.Argument(metavar="SENTENCE", show_default=False)],
-    html: Annotated[Optional[Path], typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
     beam: BeamOption = None,
-    layer: Annotated[Optional[int], typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
-    head: Annotated[Optional[int], typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    layer: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    head: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """The prediction for one input, and what each output word looked at."""
@@ -236,7 +241,7 @@ def evaluate(
     target: TargetOption = None,
     data: DataOption = None,
     against: Annotated[
-        Optional[Path], typer.Option(metavar="RUN2", help="test whether the difference is real", show_default=False)
+        Path | None, typer.Option(metavar="RUN2", help="test whether the difference is real", show_default=False)
     ] = None,
     beam: BeamOption = None,
     lowercase: Annotated[bool, typer.Option("--lowercase", help="also score lower-cased and tokenised")] = False,
@@ -244,7 +249,8 @@ def evaluate(
     device: DeviceOption = "auto",
 ) -> None:
     """Scores with their signatures and 95 % confidence, and by source length."""
-    from regard.run import Model, evaluate as run_evaluation, evaluation_pairs
+    from regard.run import Model, evaluation_pairs
+    from regard.run import evaluate as run_evaluation
 
     pairs = evaluation_pairs(source, target, data)
     model = Model.load(run, device)
@@ -306,7 +312,9 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
             return 1
-        return _say(f"{type(error).__name__}: {error} (this is a bug in regard: run again with --debug to see where)", 1)
+        return _say(
+            f"{type(error).__name__}: {error} (this is a bug in regard: run again with --debug to see where)", 1
+        )
 
 
 def _guarded(run: Callable[[], Any]) -> int:
@@ -314,12 +322,12 @@ def _guarded(run: Callable[[], Any]) -> int:
         result = run()
     except RegardError as error:
         return _say(str(error), error.exit_status)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except typer.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return 2
-    except click.ClickException as error:
+    except typer.exceptions.TyperException as error:
         return _say(error.format_message().rstrip(".") + ": see 'regard --help'", 2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted", 130)
     except BrokenPipeError:
         # The reader has gone, as with `| head`: nobody is left to tell.

@@ -56,8 +56,6 @@ class Decoder(Protocol):
         """The state before the first token, one row per source."""
         ...
 
-    def __call__(
-        self, tokens: Int[Tensor, "N T"], state: Any, memory: Any
-    ) -> tuple[Float[Tensor, "N T V"], Any]:
+    def __call__(self, tokens: Int[Tensor, "N T"], state: Any, memory: Any) -> tuple[Float[Tensor, "N T V"], Any]:
         """Logits for the token after each of `tokens`, and the state after them. N is a multiple of len(memory)."""
         ...

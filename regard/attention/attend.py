@@ -1,6 +1,6 @@
 """`Attend`: a score, a normalizer and a scope become one attention.
 
-    e_ts = score(q_t, k_s)      α_t = normalize(e_t)      c_t = Σ_s α_ts v_s
+e_ts = score(q_t, k_s)      α_t = normalize(e_t)      c_t = Σ_s α_ts v_s
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.left < 0 or self.right < 0:
-            raise ValueError(f"a Window reaches 0 or more positions to each side, not left={self.left}, right={self.right}")
+            raise ValueError(
+                f"a Window reaches 0 or more positions to each side, not left={self.left}, right={self.right}"
+            )
 
     def __call__(self, query: Tensor, key: Tensor) -> Tensor:
         return (key >= query - self.left) & (key <= query + self.right)

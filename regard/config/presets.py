@@ -33,11 +33,19 @@ class Corpus:
     @property
     def symbols_in_target(self) -> bool:
         """A small closed set of space-separated symbols: phonemes, tags, actions."""
-        return not self.spells_target and self.target_types <= 300 and self.target_types * 20 <= self.pairs * self.target_words
+        return (
+            not self.spells_target
+            and self.target_types <= 300
+            and self.target_types * 20 <= self.pairs * self.target_words
+        )
 
     @property
     def symbols_in_source(self) -> bool:
-        return not self.spells_source and self.source_types <= 300 and self.source_types * 20 <= self.pairs * self.source_words
+        return (
+            not self.spells_source
+            and self.source_types <= 300
+            and self.source_types * 20 <= self.pairs * self.source_words
+        )
 
 
 def preset(corpus: Corpus, kind: Literal["recurrent", "transformer"] | None = None) -> Tree:
@@ -64,7 +72,7 @@ def _spelling_data(corpus: Corpus) -> Tree:
 
 def _text_data(corpus: Corpus) -> Tree:
     target = "words" if corpus.symbols_in_target else "bpe"
-    sizes = ((3_000, 1_000), (15_000, 2_000), (25_000, 4_000), (80_000, 8_000), (500_000, 16_000))
+    sizes = ((3_000, 1_000), (15_000, 2_000), (40_000, 4_000), (80_000, 8_000), (500_000, 16_000))
     vocabulary = next((size for limit, size in sizes if corpus.pairs < limit), 32_000)
     return {
         "tokenizer": "bpe",
@@ -82,7 +90,7 @@ def _transformer(corpus: Corpus, spelled: bool) -> Tree:
         training: Tree = {"learning_rate": 2e-3, "warmup": 400, "batch_tokens": 4096}
     elif corpus.pairs < 80_000:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 4, "decoder_layers": 4, "dropout": 0.3}
-        training = {"learning_rate": 5e-3, "warmup": 1000, "batch_tokens": 4096}
+        training = {"learning_rate": 4e-3, "warmup": 1000, "batch_tokens": 2048}
     elif corpus.pairs < 500_000:
         model = {"dim": 256, "heads": 4, "feed_forward": 1024, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.2}
         training = {"learning_rate": 2e-3, "warmup": 2000, "batch_tokens": 4096}

@@ -87,7 +87,9 @@ def _kind(model: Mapping[str, Any]) -> str:
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     # The name of a chosen alternative stands in the path of pydantic's error, and not in the file.
-    place = [str(part) for part in first["loc"] if part not in ("recurrent", "transformer", "global", "causal", "window")]
+    place = [
+        str(part) for part in first["loc"] if part not in ("recurrent", "transformer", "global", "causal", "window")
+    ]
     key = ".".join(place)
     kind = first["type"]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

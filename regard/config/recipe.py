@@ -91,8 +91,10 @@ class RecurrentPart(Part):
     @model_validator(mode="after")
     def _fits(self) -> RecurrentPart:
         values = self.hidden * (2 if self.bidirectional else 1)
-        if self.decoder in ("bahdanau", "luong") and self.attention.score in ("dot", "scaled-dot") and (
-            values != self.hidden
+        if (
+            self.decoder in ("bahdanau", "luong")
+            and self.attention.score in ("dot", "scaled-dot")
+            and (values != self.hidden)
         ):
             raise ValueError(
                 f"the {self.attention.score} score compares states of one size, but a bidirectional encoder gives "
@@ -114,6 +116,7 @@ class TransformerPart(Part):
     attention: AttentionPart = AttentionPart(score="scaled-dot")
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.0
+    feed_forward_dropout: Rate = 0.0
     tie_embeddings: bool = True
 
     @model_validator(mode="after")

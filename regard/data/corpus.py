@@ -90,7 +90,9 @@ def build_corpus(
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(beside, folder)
     except OSError as error:
-        raise RegardError(f"{folder} cannot be written ({error.strerror}): make room or choose another folder") from error
+        raise RegardError(
+            f"{folder} cannot be written ({error.strerror}): make room or choose another folder"
+        ) from error
     return _open(folder)
 
 

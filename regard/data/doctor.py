@@ -83,7 +83,9 @@ class Diagnosis:
         try:
             path.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
-            raise RegardError(f"{path} cannot be written ({error.strerror}): make room or choose another folder") from error
+            raise RegardError(
+                f"{path} cannot be written ({error.strerror}): make room or choose another folder"
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -136,9 +138,7 @@ class _Side:
 class _Examination:
     def __init__(self, pairs: TextPairs | TablePairs) -> None:
         self.pairs = pairs
-        self.names = (
-            (str(pairs.source), str(pairs.target)) if isinstance(pairs, TextPairs) else (str(pairs.data),) * 2
-        )
+        self.names = (str(pairs.source), str(pairs.target)) if isinstance(pairs, TextPairs) else (str(pairs.data),) * 2
         self.found: dict[str, tuple[int, list[int]]] = {}
         self.dropped: list[tuple[str, int, str]] = []
         self.seen: set[int] = set()
@@ -259,7 +259,13 @@ class _Examination:
 
 
 def _singular(does: str) -> str:
-    for plural, one in (("have ", "has "), ("are ", "is "), ("hold ", "holds "), ("repeat ", "repeats "), ("end ", "ends ")):
+    for plural, one in (
+        ("have ", "has "),
+        ("are ", "is "),
+        ("hold ", "holds "),
+        ("repeat ", "repeats "),
+        ("end ", "ends "),
+    ):
         if does.startswith(plural):
             return one + does.removeprefix(plural)
     return does

@@ -139,9 +139,10 @@ class TablePairs:
         raw = next(iter(raw_lines(self.data)))  # for its complaints; quoted cells may hold line ends
         del raw
         places = (0, 1)
-        with open(self.data, "rb") as binary, io.TextIOWrapper(
-            binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
-        ) as file:
+        with (
+            open(self.data, "rb") as binary,
+            io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+        ):
             rows = csv.reader(file)
             try:
                 for index, row in enumerate(rows):
@@ -158,7 +159,9 @@ class TablePairs:
                     source, target = (row[p].encode("utf-8", "surrogateescape") for p in places)
                     yield RawPair(rows.line_num, source, target)
             except csv.Error as error:
-                raise UsageError(f"{self.data}, line {rows.line_num}: {error}: quote cells with double quotes") from error
+                raise UsageError(
+                    f"{self.data}, line {rows.line_num}: {error}: quote cells with double quotes"
+                ) from error
 
     def _jsonl(self) -> Iterator[RawPair]:
         for number, line in enumerate(raw_lines(self.data), start=1):
@@ -168,11 +171,15 @@ class TablePairs:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise UsageError(f"{self.data}, line {number} is not JSON ({error}): write one object a line") from error
+                raise UsageError(
+                    f"{self.data}, line {number} is not JSON ({error}): write one object a line"
+                ) from error
             sides = []
             for key in ("source", "target"):
                 if not isinstance(row, dict) or not isinstance(row.get(key), str):
-                    raise UsageError(f"{self.data}, line {number} has no text under \"{key}\": every line needs source and target")
+                    raise UsageError(
+                        f'{self.data}, line {number} has no text under "{key}": every line needs source and target'
+                    )
                 sides.append(row[key].encode("utf-8", "surrogatepass"))
             yield RawPair(number, *sides)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tokenizers import Regex, Tokenizer as Library, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Library
 
 from regard.batch import SPECIAL_TOKENS, UNK
 from regard.errors import RegardError, UsageError
@@ -81,7 +82,9 @@ class Tokenizer:
         try:
             path.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
-            raise RegardError(f"{path} cannot be written ({error.strerror}): make room or choose another folder") from error
+            raise RegardError(
+                f"{path} cannot be written ({error.strerror}): make room or choose another folder"
+            ) from error
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
@@ -96,7 +99,9 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception for whatever it cannot read
             raise UsageError(f"{path} is no tokenizer ({error}): it was cut off or is another file") from error
         if special != list(SPECIAL_TOKENS):
-            raise UsageError(f"{path} is another program's tokenizer: its first tokens are not {', '.join(SPECIAL_TOKENS)}")
+            raise UsageError(
+                f"{path} is another program's tokenizer: its first tokens are not {', '.join(SPECIAL_TOKENS)}"
+            )
         return cls(library, kind)
 
     # --- using --------------------------------------------------------------------------------------------------

@@ -161,6 +161,8 @@ def _done(
         if enough and exact and not hopeless:
             # A sum of log-probabilities only falls, and its normaliser is largest at the largest length.
             reach = score / (int(longest[source]) + 1) ** length_penalty
-            enough = len(ended[source].heap) >= nbest and sorted(ended[source].heap, reverse=True)[nbest - 1][0] >= reach
+            enough = (
+                len(ended[source].heap) >= nbest and sorted(ended[source].heap, reverse=True)[nbest - 1][0] >= reach
+            )
         done.append(hopeless or enough)
     return torch.tensor(done, device=alive.device)

@@ -28,7 +28,9 @@ class Constraints:
     def __post_init__(self) -> None:
         longest, shortest = torch.as_tensor(self.max_length), torch.as_tensor(self.min_length)
         if self.no_repeat_ngram < 0:
-            raise UsageError(f"no_repeat_ngram is {self.no_repeat_ngram}: write 0 (off) or the length that may not recur")
+            raise UsageError(
+                f"no_repeat_ngram is {self.no_repeat_ngram}: write 0 (off) or the length that may not recur"
+            )
         if bool((longest < 1).any()):
             raise UsageError(f"max_length is {int(longest.min())}: an output needs room for at least 1 token")
         if bool((shortest > longest).any()):

@@ -25,9 +25,7 @@ def greedy(
     return [[h] for h in walk(decoder, memory, constraints or Constraints(), prefix, lambda v, _: v.argmax(dim=-1))]
 
 
-def walk(
-    decoder: Decoder, memory: Any, constraints: Constraints, prefix: Prefix, choose: Choose
-) -> list[Hypothesis]:
+def walk(decoder: Decoder, memory: Any, constraints: Constraints, prefix: Prefix, choose: Choose) -> list[Hypothesis]:
     """Says tokens until each source has ended; an ended one leaves the batch.
 
     `choose` gets logits with -inf for what may not be said, and the number of the source of each row.
@@ -49,9 +47,7 @@ def walk(
         ended = chosen[:, 0] == EOS
         if bool(ended.any()):
             rows = ended.nonzero()[:, 0]
-            for owner, ids, each in zip(
-                owners[rows].tolist(), said[rows].tolist(), gained[rows].tolist(), strict=True
-            ):
+            for owner, ids, each in zip(owners[rows].tolist(), said[rows].tolist(), gained[rows].tolist(), strict=True):
                 found[owner] = Hypothesis(ids, sum(each), each, True)
             stay = (~ended).nonzero()[:, 0]
             owners, chosen, said, gained = owners[stay], chosen[stay], said[stay], gained[stay]

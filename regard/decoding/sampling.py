@@ -37,7 +37,9 @@ def sample(
     depend on what else is in the batch.
     """
     if temperature < 0:
-        raise UsageError(f"temperature is {temperature:g}: write 0 for the likeliest token, 1 for the model's own chances")
+        raise UsageError(
+            f"temperature is {temperature:g}: write 0 for the likeliest token, 1 for the model's own chances"
+        )
     if top_k < 0:
         raise UsageError(f"top_k is {top_k}: write how many tokens to choose among, or 0 for all")
     if not 0 < top_p <= 1:
@@ -60,9 +62,7 @@ def sample(
                 return logits.argmax(dim=-1)
             allowed = likely(logits / temperature, top_k, top_p)
             # The largest of logits plus Gumbel noise is a draw from their softmax (Gumbel 1954).
-            noise = torch.stack(
-                [torch.rand(logits.shape[1], generator=generators[owner]) for owner in owners.tolist()]
-            )
+            noise = torch.stack([torch.rand(logits.shape[1], generator=generators[owner]) for owner in owners.tolist()])
             return (allowed - (-noise.clamp_min(1e-20).log()).log().to(allowed.device)).argmax(dim=-1)
 
         draws.append(walk(decoder, memory, constraints or Constraints(), prefix, choose))

@@ -28,6 +28,9 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         vectors = nn.functional.embedding(ids, self.weight)
+        if torch.is_autocast_enabled(vectors.device.type):
+            # What follows adds to these vectors: in one format from the start, nothing is cast on the way.
+            vectors = vectors.to(torch.get_autocast_dtype(vectors.device.type))
         return vectors if self.scale == 1.0 else vectors * self.scale
 
     def extra_repr(self) -> str:

@@ -54,9 +54,7 @@ class EncoderLayer(nn.Module):
         self.around_attention = Residual(dim, dropout, pre_norm)
         self.around_feed_forward = Residual(dim, dropout, pre_norm)
 
-    def forward(
-        self, x: Float[Tensor, "B S D"], mask: Bool[Tensor, "B 1 1 S"] | None = None
-    ) -> Float[Tensor, "B S D"]:
+    def forward(self, x: Float[Tensor, "B S D"], mask: Bool[Tensor, "B 1 1 S"] | None = None) -> Float[Tensor, "B S D"]:
         x = self.around_attention(x, lambda inner: self.attention(inner, mask)[0])
         return self.around_feed_forward(x, self.feed_forward)
 

@@ -145,9 +145,7 @@ class AttentiveDecoder(RecurrentDecoder):
     def prepare(self, memory: RecurrentMemory) -> RecurrentMemory:
         return replace(memory, keys=self.attend.score.project(memory.values))
 
-    def look(
-        self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int
-    ) -> Float[Tensor, "N T D"]:
+    def look(self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int) -> Float[Tensor, "N T D"]:
         """The context of each query, of which the first stands at position `start`."""
         keys, values, mask = memory.keys, memory.values, memory.mask
         assert keys is not None

@@ -99,7 +99,9 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
     return full
 
 
-def make_tokenizers(recipe: Recipe, triples: Callable[[], Iterator[Triple]], folder: RunFolder) -> tuple[Tokenizer, Tokenizer]:
+def make_tokenizers(
+    recipe: Recipe, triples: Callable[[], Iterator[Triple]], folder: RunFolder
+) -> tuple[Tokenizer, Tokenizer]:
     """Trains and saves them; the same object twice where the vocabulary is shared."""
     data = recipe.data
     assert data.source_tokenizer is not None and data.target_tokenizer is not None and data.vocabulary is not None

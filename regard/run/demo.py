@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from regard.data import TablePairs
 from regard.embedded import pronunciations
 from regard.errors import UsageError
 from regard.run.evaluating import evaluate
 from regard.run.folder import RunFolder
 from regard.run.model import Model
 from regard.run.training import train
-from regard.data import TablePairs
 from regard.training.checkpoint import write_text
 from regard.view import PageItem, draw, page
 

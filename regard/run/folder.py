@@ -62,7 +62,9 @@ class RunFolder:
         if not self.path.is_dir():
             raise UsageError(f"{self.path} is a file: give the folder of a run, which 'regard train --out' makes")
         if not self.recipe.exists():
-            raise UsageError(f"{self.path} is not a run: it holds no recipe.toml; give a folder that 'regard train' made")
+            raise UsageError(
+                f"{self.path} is not a run: it holds no recipe.toml; give a folder that 'regard train' made"
+            )
         return recipe_of(read_toml(self.recipe), str(self.recipe))
 
     def read_tokenizers(self, recipe: Recipe) -> tuple[Tokenizer, Tokenizer]:

@@ -26,7 +26,9 @@ READ_AHEAD = 512  # lines that are sorted by length together
 class Model:
     """A trained model with its tokenizers and its recipe."""
 
-    def __init__(self, network: EncoderDecoder, source: Tokenizer, target: Tokenizer, recipe: Recipe, name: str) -> None:
+    def __init__(
+        self, network: EncoderDecoder, source: Tokenizer, target: Tokenizer, recipe: Recipe, name: str
+    ) -> None:
         self.network = network
         self.source_tokenizer, self.target_tokenizer = source, target
         self.recipe = recipe
@@ -81,8 +83,7 @@ class Model:
         found = _search(self.network, [encodings[i][0].ids for i in filled], how, prefixes)
         predictions = [Prediction(line, "", 0.0, [], []) for line in lines]
         for i, hypotheses in zip(filled, found, strict=True):
-            encoding, notes = encodings[i]
-            said = [self._prediction(lines[i], hypothesis, notes) for hypothesis in hypotheses]
+            said = [self._prediction(lines[i], hypothesis, encodings[i][1]) for hypothesis in hypotheses]
             predictions[i] = replace(said[0], alternatives=said if how.count > 1 else [])
         if attention and self.network.sights():
             self._look(predictions, filled, {i: e for i, (e, _) in encodings.items()}, found)

@@ -69,9 +69,7 @@ def attention_weights(
         layers = [seen.steps(name).float() for name in sights]
     layers = [w if w.ndim == 4 else w[:, None] for w in layers]  # [B, H, T, S]; a recurrent decoder has one head
     stacked = torch.stack(layers, dim=1).cpu().numpy()
-    return [
-        stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)
-    ]
+    return [stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)]
 
 
 def attention_map(

@@ -22,7 +22,6 @@ from regard.errors import RegardError, UsageError
 from regard.evaluation import RESAMPLES, Metric, Score, score
 from regard.models import EncoderDecoder
 from regard.run.corpus import (
-    Pairs,
     Tree,
     Triple,
     ValidationSet,
@@ -53,7 +52,7 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     """Trains by the recipe's tree into the folder `out`; with `resume`, goes on where the run there stopped."""
     folder = RunFolder(out)
     started = time.monotonic()
-    recipe, pairs, valid, corpus, tokenizers = _prepare(tree, folder, console, origin, resume)
+    recipe, valid, corpus, tokenizers = _prepare(tree, folder, console, origin, resume)
     torch.manual_seed(recipe.seed)
     device = build.device(recipe.training.device)
     network = new_network(recipe, *tokenizers).to(device)
@@ -111,7 +110,7 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
 
 def _prepare(
     tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
-) -> tuple[Recipe, Pairs, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
+) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
     if resume:
         recipe = _resumed(tree, folder, origin)
     else:
@@ -126,7 +125,9 @@ def _prepare(
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder.path} cannot be made ({error.strerror}): choose another folder with --out") from error
+        raise UsageError(
+            f"{folder.path} cannot be made ({error.strerror}): choose another folder with --out"
+        ) from error
     diagnosis.write_dropped(folder.dropped)
     if not resume:
         recipe = resolve(tree, diagnosis, origin)
@@ -136,13 +137,12 @@ def _prepare(
     def training_triples() -> Iterator[Triple]:
         return (triple for triple in kept(pairs, diagnosis) if not apart(triple[1]))
 
-    if resume:
-        tokenizers = folder.read_tokenizers(recipe)
-    else:
-        tokenizers = make_tokenizers(recipe, training_triples, folder)
+    tokenizers = folder.read_tokenizers(recipe) if resume else make_tokenizers(recipe, training_triples, folder)
     corpus = tokenised(pairs, training_triples(), tokenizers, recipe, folder)
     if len(corpus) == 0:
-        raise RegardError(f"{pairs.name}: no pair is within data.max_length = {recipe.data.max_length} tokens; raise it")
+        raise RegardError(
+            f"{pairs.name}: no pair is within data.max_length = {recipe.data.max_length} tokens; raise it"
+        )
     if recipe.decoding.max_length_ratio is None:
         decoding = recipe.decoding.model_copy(update={"max_length_ratio": length_ratio(corpus)})
         recipe = recipe.model_copy(update={"decoding": decoding})
@@ -150,14 +150,18 @@ def _prepare(
         rows = list(kept(valid_pairs, valid_diagnosis))
     else:
         rows = [triple for triple in kept(pairs, diagnosis) if apart(triple[1])]
-        console.print(f"no validation files were given: {len(rows):,} pairs are kept from training for it", highlight=False)
+        console.print(
+            f"no validation files were given: {len(rows):,} pairs are kept from training for it", highlight=False
+        )
     if not rows:
-        raise RegardError(f"{pairs.name} has too few pairs to keep some for validation: give --valid-source and --valid-target")
+        raise RegardError(
+            f"{pairs.name} has too few pairs to keep some for validation: give --valid-source and --valid-target"
+        )
     valid = _validation_set(rows, tokenizers, valid_pairs is None, recipe)
     if not resume:
         write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
         _say_choices(recipe, console)
-    return recipe, pairs, valid, corpus, tokenizers
+    return recipe, valid, corpus, tokenizers
 
 
 def _resumed(tree: Tree, folder: RunFolder, origin: str) -> Recipe:
@@ -194,9 +198,7 @@ def _validation_set(
     source, target = tokenizers
     some = rows[:: max(1, -(-len(rows) // VALIDATED_PAIRS))]
     limit = recipe.data.max_length
-    ids = zip(
-        source.encode_batch([s for _, s, _ in some]), target.encode_batch([t for _, _, t in some]), strict=True
-    )
+    ids = zip(source.encode_batch([s for _, s, _ in some]), target.encode_batch([t for _, _, t in some]), strict=True)
     return ValidationSet(
         sources[::step], references[::step], Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]), held
     )
@@ -313,5 +315,5 @@ def _report(
         | {"python": platform.python_version()},
     }
     write_text(folder.report, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    for score in scores:
-        console.print(f"{score}", highlight=False)
+    for each in scores:
+        console.print(f"{each}", highlight=False)

@@ -72,7 +72,10 @@ class Search:
 
 
 def search(
-    model: EncoderDecoder, sources: Sequence[Sequence[int]], how: Search, prefixes: Sequence[Sequence[int]] | None = None
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    how: Search,
+    prefixes: Sequence[Sequence[int]] | None = None,
 ) -> list[list[Hypothesis]]:
     """Hypotheses for each source (ids without special tokens), best first, in the order given.
 
@@ -83,7 +86,9 @@ def search(
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]), reverse=True)
     found: list[list[Hypothesis]] = [[] for _ in sources]
     while order:
-        rows = max(1, how.batch_tokens // ((len(sources[order[0]]) + 1) * max(1, how.beam if how.sampling is None else 1)))
+        rows = max(
+            1, how.batch_tokens // ((len(sources[order[0]]) + 1) * max(1, how.beam if how.sampling is None else 1))
+        )
         chosen, order = order[:rows], order[rows:]
         ids, lengths = rectangle([[*sources[i], EOS] for i in chosen])
         prefix = None if prefixes is None else [list(prefixes[i]) for i in chosen]

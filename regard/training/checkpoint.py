@@ -34,7 +34,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, s
     """A safetensors file, written as `write_text` writes. Tensors that share memory are stored once each."""
     beside = path.with_name(path.name + ".part")
     try:
-        save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, beside, dict(note or {}))
+        save_file(
+            {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, beside, dict(note or {})
+        )
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
         beside.unlink(missing_ok=True)
@@ -47,7 +49,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise UsageError(f"{path} is missing: the run was not finished or not copied whole") from error
     except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path} cannot be read as safetensors ({error}): it was cut off or is another file") from error
+        raise UsageError(
+            f"{path} cannot be read as safetensors ({error}): it was cut off or is another file"
+        ) from error
 
 
 def _unwritable(path: Path, error: Exception) -> RegardError:

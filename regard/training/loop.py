@@ -282,7 +282,7 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RegardError(
                 f"the loss became {loss} (gradient norm {norm}) at step {progress.step}: lower training.learning_rate "
-                "or set training.precision = \"fp32\"; the best model so far is kept"
+                'or set training.precision = "fp32"; the best model so far is kept'
             )
         if progress.first_loss is None:
             progress.first_loss = loss

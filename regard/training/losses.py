@@ -32,39 +32,73 @@ def reference_linear_cross_entropy(
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
+    """The matrix of probabilities p is the only thing of size P·V, and it is gone over as few times as can be.
+
+    With smoothing ε, labels l and `1` for ones, the gradient of the logits is `p - (1-ε) onehot(l) - ε/V`. Its last
+    two terms are not written into p; what they add to the gradients of features x and weight W is added there:
+    `dx = p W - (1-ε) W[l] - ε mean(W)` and `dW = pᵀ x - (1-ε) onehot(l)ᵀ x - ε/V 1 (1ᵀ x)`.
+    """
+
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float, low: bool
     ) -> tuple[Tensor, Tensor]:
         size = weight.shape[0]
         dtype = torch.bfloat16 if low else weight.dtype
-        wide = torch.float32 if dtype in (torch.bfloat16, torch.float16) else dtype
+        wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
         x, w = features.to(dtype), weight.to(dtype)
+        b = torch.zeros(size, dtype=dtype, device=w.device) if bias is None else bias.to(dtype)
         needed = any(ctx.needs_input_grad[:3])
-        grad_x = torch.empty_like(x) if needed else None
-        grad_w = torch.zeros(weight.shape, dtype=wide, device=weight.device) if needed else None
-        grad_b = torch.zeros(size, dtype=wide, device=weight.device) if needed else None
-        total = torch.zeros((), dtype=wide, device=weight.device)
-        likelihood = torch.zeros((), dtype=wide, device=weight.device)
+        grad_x = torch.empty(x.shape, dtype=wide, device=x.device) if needed else None
+        grad_w = torch.zeros(weight.shape, dtype=wide, device=x.device) if needed else None
+        grad_b = torch.zeros(size, dtype=wide, device=x.device) if needed else None
+        log_sums = torch.empty(x.shape[0], dtype=wide, device=x.device)
         rows = max(64, SLICE_ELEMENTS // size)
         for part in range(0, x.shape[0], rows):
-            piece, said = x[part : part + rows], labels[part : part + rows, None]
-            logits = linear(piece, w, None if bias is None else bias.to(dtype)).to(wide)
-            right = logits.gather(1, said)
-            mean = logits.mean(dim=1, keepdim=True)
-            log_sum = logits.logsumexp(dim=1, keepdim=True)
-            missed = (log_sum - right).sum()
-            likelihood += missed
-            total += (1 - smoothing) * missed + smoothing * (log_sum - mean).sum()
+            piece = x[part : part + rows]
+            logits = torch.addmm(b, piece, w.t()).to(wide)
+            largest = logits.amax(dim=1, keepdim=True)
+            p = logits.sub_(largest).exp_()
+            sums = p.sum(dim=1, keepdim=True)
+            log_sums[part : part + rows] = (largest + sums.log())[:, 0]
             if grad_x is None or grad_w is None or grad_b is None:
                 continue
-            # d loss / d logits = softmax - target distribution
-            slope = logits.sub_(log_sum).exp_().sub_(smoothing / size)
-            slope.scatter_add_(1, said, slope.new_full(said.shape, smoothing - 1))
-            grad_b += slope.sum(dim=0)
-            slope = slope.to(dtype)
-            grad_x[part : part + rows] = slope @ w
-            grad_w += slope.t() @ piece
+            p = p.mul_(1 / sums)
+            grad_b += p.sum(dim=0)
+            p = p.to(dtype)
+            grad_x[part : part + rows] = p @ w
+            grad_w += p.t() @ piece
+        return _LinearCrossEntropy._finish(
+            ctx, features, weight, bias, labels, smoothing, (grad_x, grad_w, grad_b), log_sums
+        )
+
+    @staticmethod
+    def _finish(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        smoothing: float,
+        gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
+        log_sums: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The terms of size P·F and V·F, in full precision."""
+        x, w = features.to(log_sums.dtype), weight.to(log_sums.dtype)
+        mean = w.mean(dim=0)
+        right = (x * w[labels]).sum(dim=1)
+        average = x @ mean  # of all the logits of a position
+        if bias is not None:
+            right = right + bias[labels]
+            average = average + bias.mean()
+        likelihood = (log_sums - right).sum()
+        total = (1 - smoothing) * likelihood + smoothing * (log_sums - average).sum()
+        grad_x, grad_w, grad_b = gradients
+        if grad_x is not None and grad_w is not None and grad_b is not None:
+            grad_x.sub_(w[labels], alpha=1 - smoothing).sub_(mean, alpha=smoothing)
+            grad_w.index_add_(0, labels, x, alpha=smoothing - 1).sub_(x.sum(dim=0), alpha=smoothing / w.shape[0])
+            ones = torch.ones_like(labels, dtype=log_sums.dtype)
+            grad_b.index_add_(0, labels, ones, alpha=smoothing - 1).sub_(smoothing * len(labels) / w.shape[0])
         ctx.save_for_backward(grad_x, grad_w, grad_b)
         ctx.types = features.dtype, weight.dtype, None if bias is None else bias.dtype
         ctx.mark_non_differentiable(likelihood)

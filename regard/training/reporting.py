@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from regard.training.checkpoint import write_text
 from regard.training.loop import Observer, Progress
@@ -80,13 +81,16 @@ class Terminal:
             self._moving().update(self._task, completed=1000 * self.spent(), description=said)
         elif progress.step % self.every == 0:
             left = _left(progress.seconds, self.spent())
-            self.console.print(f"{said}  epoch {progress.epoch + 1}  {_clock(progress.seconds)} gone{left}", highlight=False)
+            self.console.print(
+                f"{said}  epoch {progress.epoch + 1}  {_clock(progress.seconds)} gone{left}", highlight=False
+            )
 
     def validated(self, progress: Progress, facts: Mapping[str, float], best: bool) -> None:
         shown = "  ".join(f"{name.removeprefix('valid_')} {value:.4g}" for name, value in facts.items())
         mark = "  ← best so far" if best else ""
         self.console.print(
-            f"step {progress.step}, epoch {progress.epoch + 1}, {_clock(progress.seconds)}: {shown}{mark}", highlight=False
+            f"step {progress.step}, epoch {progress.epoch + 1}, {_clock(progress.seconds)}: {shown}{mark}",
+            highlight=False,
         )
 
     def close(self) -> None:

@@ -61,7 +61,10 @@ def test_hooks_are_gone_after_an_error() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports what PyTorch deprecates
 def test_what_cannot_be_seen_is_said() -> None:
     model = Two()
-    with pytest.raises(UsageError, match=r"no attention is called 'third'; there are: first\.attend"), capture(model, ["third"]):
+    with (
+        pytest.raises(UsageError, match=r"no attention is called 'third'; there are: first\.attend"),
+        capture(model, ["third"]),
+    ):
         pass
     with pytest.raises(UsageError, match="no attention to capture"), capture(nn.Linear(2, 2)):
         pass

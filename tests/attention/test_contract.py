@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.attention import Attend, attend as attend_module
+from regard.attention import Attend
+from regard.attention import attend as attend_module
 from regard.attention.normalizers import sparsemax
 from regard.attention.scopes import Causal, Global, Window
 from regard.attention.scores import Additive, Dot, General, ScaledDot

@@ -83,7 +83,9 @@ def test_rotary_turns_by_the_position_and_depends_on_distance_alone() -> None:
     turned = rotary(x)
     assert torch.equal(turned[:, 0], x[:, 0])
     # The first pair turns by one radian a position.
-    pair = torch.view_as_complex(x[..., :2].contiguous()) * torch.polar(torch.ones(9), torch.arange(9.0)).to(torch.complex128)
+    pair = torch.view_as_complex(x[..., :2].contiguous()) * torch.polar(torch.ones(9), torch.arange(9.0)).to(
+        torch.complex128
+    )
     torch.testing.assert_close(turned[..., :2], torch.view_as_real(pair), atol=1e-6, rtol=0)
     q, k = torch.randn(1, 1, 6, dtype=torch.float64), torch.randn(1, 1, 6, dtype=torch.float64)
     products = [(rotary(q, start + 4) * rotary(k, start)).sum() for start in (0, 3, 20)]

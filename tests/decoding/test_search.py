@@ -95,7 +95,9 @@ def test_an_exact_search_stops_only_when_nothing_can_overtake() -> None:
     decoder, constraints = Table(1.0), Constraints(max_length=5)
     quick = beam_search(decoder, sources(*range(12)), constraints, beam=4)
     exact = beam_search(decoder, sources(*range(12)), constraints, beam=4, exact=True)
-    ranks = [(h[0].score / (len(h[0].ids) + 1), e[0].score / (len(e[0].ids) + 1)) for h, e in zip(quick, exact, strict=True)]
+    ranks = [
+        (h[0].score / (len(h[0].ids) + 1), e[0].score / (len(e[0].ids) + 1)) for h, e in zip(quick, exact, strict=True)
+    ]
     assert all(e >= h - 1e-6 for h, e in ranks)
 
 
@@ -164,14 +166,19 @@ def test_draws_follow_the_models_chances() -> None:
     [draws] = sample(decoder, sources(4), Constraints(max_length=1), count=count, seed=3)
     logits = decoder.logits(4, (BOS,))
     logits[[PAD, BOS]] = -torch.inf
-    for temperature, found in ((1.0, draws), (0.5, sample(decoder, sources(4), Constraints(max_length=1), count=count, temperature=0.5)[0])):
+    for temperature, found in (
+        (1.0, draws),
+        (0.5, sample(decoder, sources(4), Constraints(max_length=1), count=count, temperature=0.5)[0]),
+    ):
         expected = torch.softmax(logits / temperature, -1)
         for token in (EOS, *WORDS):
             seen = sum((h.ids[0] if h.ids else EOS) == token for h in found) / count
             assert seen == pytest.approx(float(expected[token]), abs=4 * (0.25 / count) ** 0.5)
     again = sample(decoder, sources(4), Constraints(max_length=1), count=20, seed=3)[0]
     assert again == draws[:20]
-    assert sample(decoder, sources(4), Constraints(max_length=5), temperature=0.0) == greedy(decoder, sources(4), Constraints(max_length=5))
+    assert sample(decoder, sources(4), Constraints(max_length=5), temperature=0.0) == greedy(
+        decoder, sources(4), Constraints(max_length=5)
+    )
 
 
 @given(st.integers(0, 1000), st.integers(1, 8), st.floats(0.05, 1.0))

@@ -16,7 +16,14 @@ from regard.models import BahdanauDecoder, EncoderDecoder, FixedDecoder, LuongDe
 
 SOURCE_SIZE, TARGET_SIZE = 13, 17
 RECURRENT = {"kind": "recurrent", "embedding": 6, "hidden": 8, "dropout": 0.0}
-TRANSFORMER = {"kind": "transformer", "dim": 12, "heads": 3, "feed_forward": 20, "encoder_layers": 2, "decoder_layers": 2}
+TRANSFORMER = {
+    "kind": "transformer",
+    "dim": 12,
+    "heads": 3,
+    "feed_forward": 20,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+}
 MODELS: dict[str, dict[str, object]] = {
     **{f"{cell}-bahdanau": RECURRENT | {"cell": cell} for cell in ("rnn", "gru", "lstm")},
     "luong-fed": RECURRENT | {"decoder": "luong", "attention": {"score": "general"}},
@@ -34,7 +41,8 @@ MODELS: dict[str, dict[str, object]] = {
     "rotary": TRANSFORMER | {"positions": "rotary"},
     "learned": TRANSFORMER | {"positions": "learned"},
     "additive-heads": TRANSFORMER | {"attention": {"score": "additive"}},
-    "window-heads": TRANSFORMER | {"attention": {"score": "scaled-dot", "scope": {"kind": "window", "left": 2, "right": 1}}},
+    "window-heads": TRANSFORMER
+    | {"attention": {"score": "scaled-dot", "scope": {"kind": "window", "left": 2, "right": 1}}},
 }
 models = pytest.mark.parametrize("name", MODELS)
 
@@ -199,7 +207,9 @@ def test_shared_and_tied_embeddings_are_one_matrix() -> None:
     part = recipe_of({"model": TRANSFORMER}).model
     model = build.encoder_decoder(part, 17, 17, shared=True, max_length=30)
     assert model.encoder.embedding.weight is model.decoder.embedding.weight is model.output.weight  # type: ignore[union-attr]
-    untied = build.encoder_decoder(recipe_of({"model": TRANSFORMER | {"tie_embeddings": False}}).model, 17, 17, shared=True, max_length=30)
+    untied = build.encoder_decoder(
+        recipe_of({"model": TRANSFORMER | {"tie_embeddings": False}}).model, 17, 17, shared=True, max_length=30
+    )
     assert untied.output.weight is not untied.decoder.embedding.weight  # type: ignore[union-attr]
 
 

@@ -73,7 +73,7 @@ def trainer(folder: Path, log: Log, *, budget: Budget | None = None, **changes: 
     def validate() -> dict[str, float]:
         with torch.no_grad():
             losses = [model(batch) for batch in SomeBatches().epoch(0)]
-        return {"valid_loss": sum(float(l.total) for l in losses) / sum(l.tokens for l in losses)}
+        return {"valid_loss": sum(float(each.total) for each in losses) / sum(each.tokens for each in losses)}
 
     options: dict[str, Any] = {
         "optimisation": Optimisation(0.05, Schedule("cosine", warmup=3), weight_decay=0.01, accumulate=2),
