@@ -17,7 +17,6 @@ from regard.errors import RegardError, UsageError
 
 app = typer.Typer(
     name="regard",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -304,6 +303,8 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        given = ["--help"]
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
@@ -322,9 +323,6 @@ def _guarded(run: Callable[[], Any]) -> int:
         result = run()
     except RegardError as error:
         return _say(str(error), error.exit_status)
-    except typer.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return 2
     except typer.exceptions.TyperException as error:
         return _say(error.format_message().rstrip(".") + ": see 'regard --help'", 2)
     except (typer.Abort, KeyboardInterrupt):

@@ -85,29 +85,39 @@ def _text_data(corpus: Corpus) -> Tree:
 
 
 def _transformer(corpus: Corpus, spelled: bool) -> Tree:
-    if spelled:
+    layers = {"encoder_layers": 4, "decoder_layers": 4}
+    if spelled and corpus.pairs < 30_000:
+        model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.3}
+        training: Tree = {"learning_rate": 3e-3, "warmup": 400, "batch_tokens": 2048}
+    elif spelled:
         model = {"dim": 256, "heads": 4, "feed_forward": 512, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.2}
-        training: Tree = {"learning_rate": 2e-3, "warmup": 400, "batch_tokens": 4096}
+        training = {"learning_rate": 2e-3, "warmup": 400, "batch_tokens": 4096}
     elif corpus.pairs < 80_000:
-        model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 4, "decoder_layers": 4, "dropout": 0.3}
+        model = {"dim": 128, "heads": 4, "feed_forward": 256, **layers, "dropout": 0.3}
         training = {"learning_rate": 4e-3, "warmup": 1000, "batch_tokens": 2048}
     elif corpus.pairs < 500_000:
-        model = {"dim": 256, "heads": 4, "feed_forward": 1024, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.2}
+        model = {"dim": 256, "heads": 4, "feed_forward": 1024, **layers, "dropout": 0.2}
         training = {"learning_rate": 2e-3, "warmup": 2000, "batch_tokens": 4096}
     else:
         model = {"dim": 512, "heads": 8, "feed_forward": 2048, "encoder_layers": 6, "decoder_layers": 6, "dropout": 0.1}
         training = {"learning_rate": 7e-4, "warmup": 4000, "batch_tokens": 8192}
-    return {"model": {"kind": "transformer", **model}, "training": {**training, **_budget(corpus, spelled)}}
+    return {"model": {"kind": "transformer", **model}, "training": {**training, **_budget(corpus)}}
 
 
 def _recurrent(corpus: Corpus, spelled: bool) -> Tree:
-    size = {"embedding": 128, "hidden": 256} if spelled or corpus.pairs < 15_000 else {"embedding": 256, "hidden": 512}
-    model = {"kind": "recurrent", **size, "dropout": 0.2 if spelled or corpus.pairs > 80_000 else 0.4}
-    training = {"learning_rate": 2e-3, "warmup": 200, "batch_tokens": 3072}
-    return {"model": model, "training": {**training, **_budget(corpus, spelled)}}
+    small = spelled or corpus.pairs < 15_000
+    model = {
+        "kind": "recurrent",
+        "embedding": 128 if small else 256,
+        "hidden": 256 if small else 512,
+        "dropout": 0.2 if corpus.pairs >= 80_000 else 0.4,
+    }
+    training = {"learning_rate": 2e-3, "warmup": 200, "batch_tokens": 2048}
+    return {"model": model, "training": {**training, **_budget(corpus)}}
 
 
-def _budget(corpus: Corpus, spelled: bool) -> Tree:
-    """Enough passes to have learned, given up early when nothing improves; `--minutes` overrides."""
+def _budget(corpus: Corpus) -> Tree:
+    """Enough passes to have learned, given up early when nothing improves; a budget of the user's own replaces it."""
     epochs = 100 if corpus.pairs < 15_000 else 60 if corpus.pairs < 80_000 else 20 if corpus.pairs < 500_000 else 8
-    return {"epochs": epochs, "patience": 10}
+    every = 100 if corpus.pairs < 5_000 else 500 if corpus.pairs < 500_000 else 2000
+    return {"epochs": epochs, "patience": 10, "validate_every": every, "save_every": every}

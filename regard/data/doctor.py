@@ -147,7 +147,6 @@ class _Examination:
         self.counts = [0, 0]
         self.ratios: list[tuple[float, int]] = []  # log ratio and line, of pairs long enough to judge
         self.offbeat: list[int] = []  # numbers of lines whose digits or closing marks do not go together
-        self.boms = [_starts_with_bom(path) for path in self._paths()]
 
     def _paths(self) -> list[Path]:
         return [self.pairs.source, self.pairs.target] if isinstance(self.pairs, TextPairs) else [self.pairs.data]
@@ -212,8 +211,8 @@ class _Examination:
             findings.append(self._unequal())
         else:
             self._judge_ratios()
-        for side, has in enumerate(self.boms):
-            if has:
+        for side, path in enumerate(self._paths()):
+            if _starts_with_bom(path):
                 findings.append(
                     Finding("bom", 1, [1], f"{self.names[side]} begins with a byte order mark, which is removed")
                 )

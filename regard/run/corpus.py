@@ -82,8 +82,6 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
     if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
         # A budget of the user's own is spent to the end.
         below["training"] = {k: v for k, v in below["training"].items() if k not in ("epochs", "patience")}
-    if chosen is not None and tree.get("data", {}).get("tokenizer") is not None:
-        pass
     data = tree.get("data", {})
     if data.get("tokenizer") is not None:  # one choice for both sides, unless a side says otherwise
         both = data["tokenizer"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import pytest
 import torch
@@ -12,12 +13,12 @@ from regard.attention import Attend
 from regard.attention import attend as attend_module
 from regard.attention.normalizers import sparsemax
 from regard.attention.scopes import Causal, Global, Window
-from regard.attention.scores import Additive, Dot, General, ScaledDot
+from regard.attention.scores import Additive, Dot, General, ScaledDot, Score
 
 # Odd and prime sizes: a transposed or broadcast dimension shows itself.
 B, T, S, DQ, DK, DV = 3, 5, 7, 11, 11, 13
 
-SCORES: dict[str, Callable[[], torch.nn.Module]] = {
+SCORES: dict[str, Callable[[], Score]] = {
     "dot": Dot,
     "scaled-dot": ScaledDot,
     "general": lambda: General(DQ, DK),
@@ -30,11 +31,15 @@ MECHANISMS: dict[str, Callable[[], Attend]] = {
     "scaled-dot-causal": lambda: Attend(ScaledDot(), scope=Causal()),
     "scaled-dot-window": lambda: Attend(ScaledDot(), scope=Window(1, 2)),
     "additive-window": lambda: Attend(Additive(DQ, DK, 17), scope=Window(2, 0)),
-    "general-bias": lambda: Attend(General(DQ, DK), bias=lambda q, k: -0.3 * (q - k).abs().double()),
+    "general-bias": lambda: Attend(General(DQ, DK), bias=lambda query, key: -0.3 * (query - key).abs().double()),
 }
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 mechanisms = pytest.mark.parametrize("name", MECHANISMS)
+
+
+class Context(Protocol):
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor: ...
 
 
 def made(name: str, dtype: torch.dtype = torch.float64) -> tuple[Attend, Tensor, Tensor, Tensor]:
@@ -124,10 +129,11 @@ def test_the_fast_path_equals_the_reference_in_output_and_gradients(
     mask = key_mask().repeat(1, T, 1)
     mask[2, 1] = False
     results = []
-    for run in (attend, attend.reference):
+    ways: list[Context] = [attend, attend.reference]
+    for run in ways:
         inputs = [t.detach().clone().requires_grad_() for t in (q, k, v)]
         attend.zero_grad()
-        context = run(*inputs, mask)
+        context = run(inputs[0], inputs[1], inputs[2], mask)
         context.square().sum().backward()
         results.append([context, *(t.grad for t in inputs), *(p.grad for p in attend.parameters())])
     for fast, plain in zip(*results, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ from regard.config import recipe_of
 from regard.models import BahdanauDecoder, EncoderDecoder, FixedDecoder, LuongDecoder
 
 SOURCE_SIZE, TARGET_SIZE = 13, 17
-RECURRENT = {"kind": "recurrent", "embedding": 6, "hidden": 8, "dropout": 0.0}
-TRANSFORMER = {
+RECURRENT: dict[str, Any] = {"kind": "recurrent", "embedding": 6, "hidden": 8, "dropout": 0.0}
+TRANSFORMER: dict[str, Any] = {
     "kind": "transformer",
     "dim": 12,
     "heads": 3,
@@ -24,7 +25,7 @@ TRANSFORMER = {
     "encoder_layers": 2,
     "decoder_layers": 2,
 }
-MODELS: dict[str, dict[str, object]] = {
+MODELS: dict[str, dict[str, Any]] = {
     **{f"{cell}-bahdanau": RECURRENT | {"cell": cell} for cell in ("rnn", "gru", "lstm")},
     "luong-fed": RECURRENT | {"decoder": "luong", "attention": {"score": "general"}},
     "luong": RECURRENT | {"decoder": "luong", "input_feeding": False, "cell": "lstm"},
@@ -145,8 +146,8 @@ def test_the_observer_changes_nothing_and_sees_each_step(name: str) -> None:
                 for t in range(weights.shape[-2]):
                     near = [s for s in range(int(length)) if t - 1 <= s <= t + 2]
                     assert weights[i, t].nonzero().flatten().tolist() == near
-    if "window" not in name:
-        torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
+        if "window" not in name:
+            torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
 
 
 @models
@@ -217,7 +218,7 @@ def test_the_transformer_layer_equals_pytorchs() -> None:
     """An encoder of one layer with our weights poured into PyTorch's own."""
     for norm in ("pre", "post"):
         model = made("pre", norm=norm, encoder_layers=1)
-        layer = model.encoder.layers[0]  # type: ignore[index]
+        layer: Any = model.encoder.layers[0]  # type: ignore[index]
         theirs = nn.TransformerEncoderLayer(12, 3, 20, 0.0, batch_first=True, norm_first=norm == "pre").double().eval()
         theirs.load_state_dict(
             {

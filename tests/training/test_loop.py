@@ -36,6 +36,14 @@ class SomeBatches:
         return 7
 
 
+class NoBatches:
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        return iter(())
+
+    def count(self, number: int) -> int:
+        return 0
+
+
 class Tiny(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +195,7 @@ def test_a_loss_that_is_lost_ends_with_a_sentence_and_keeps_the_last_state(tmp_p
 
 def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
     t = trainer(tmp_path, Log())
-    t.batches = type("None_", (), {"epoch": lambda s, n, start=0: iter(()), "count": lambda s, n: 0})()
+    t.batches = NoBatches()
     with pytest.raises(RegardError, match="nothing to train on"):
         t.train()
 
