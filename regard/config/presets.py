@@ -66,7 +66,6 @@ def _spelling_data(corpus: Corpus) -> Tree:
         "target_tokenizer": target,
         "vocabulary": 2000,
         "shared_vocabulary": False,
-        "bpe_dropout": 0.0,
     }
 
 
@@ -80,7 +79,6 @@ def _text_data(corpus: Corpus) -> Tree:
         "target_tokenizer": target,
         "vocabulary": vocabulary,
         "shared_vocabulary": target == "bpe",
-        "bpe_dropout": 0.0,
     }
 
 

@@ -32,7 +32,6 @@ class DataPart(Part):
     target_tokenizer: TokenizerKind | None = None
     vocabulary: Annotated[int, Field(ge=8)] | None = None
     shared_vocabulary: bool | None = None
-    bpe_dropout: Rate | None = None
     max_length: PositiveInt = 256
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ def raw_lines(path: Path) -> Iterator[bytes]:
     UsageError for what is no readable text file.
     """
     try:
-        file = open(path, "rb")
+        file = open(path, "rb")  # noqa: SIM115 - the with below closes it
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist: check the path") from error
     except IsADirectoryError as error:

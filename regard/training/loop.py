@@ -168,7 +168,7 @@ class Trainer:
         return reason
 
     def _train(self) -> str:
-        if (reason := self._ended()) is not None:
+        if self.progress.step and (reason := self._ended()) is not None:
             return reason  # resumed after its end
         while True:
             window: list[Batch] = []

@@ -236,3 +236,11 @@ def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
         load_parameters(model, parameters_of(model) | {"output.bias": torch.ones(3)}, tmp_path)
     with pytest.raises(UsageError, match=r"lacks 'output\.bias'"):
         load_parameters(model, {"embedding.weight": torch.ones(20, 8)}, tmp_path)
+
+
+def test_a_budget_that_preparing_has_spent_still_buys_a_step_and_a_model(tmp_path: Path) -> None:
+    kept: list[int] = []
+    t = trainer(tmp_path, Log(), budget=Budget(minutes=0.5), keep=lambda tensors, p, best: kept.append(p.step))
+    t.progress.seconds = 99.0
+    assert t.train() == "0.5 minutes are over"
+    assert kept == [1]

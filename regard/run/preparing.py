@@ -1,0 +1,164 @@
+"""What comes before the first step: a recipe without gaps, tokenizers, token files, a validation set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from rich.console import Console
+
+from regard import build
+from regard.config import Recipe, recipe_of, write_toml
+from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
+from regard.errors import RegardError, UsageError
+from regard.run.corpus import (
+    Pairs,
+    Tree,
+    Triple,
+    ValidationSet,
+    examined,
+    grouped,
+    held_out,
+    kept,
+    length_ratio,
+    make_tokenizers,
+    pairs_of,
+    resolve,
+    tokenised,
+)
+from regard.run.folder import RunFolder
+from regard.tasks import translation
+from regard.training.checkpoint import write_text
+from regard.training.precision import measure
+
+VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change no choice
+
+
+def prepare(
+    tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
+) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
+    if resume:
+        recipe = _resumed(tree, folder, origin)
+    else:
+        _refuse_overwriting(folder)
+        recipe = recipe_of(tree, origin)
+    pairs = pairs_of(recipe.data)
+    if pairs is None:
+        raise UsageError(f"{origin} names no data: give --source FILE --target FILE, or --data FILE")
+    diagnosis = examined(pairs, lambda sentence: console.print(sentence, highlight=False, style="yellow"))
+    valid_pairs = pairs_of(recipe.data, valid=True)
+    valid_diagnosis = None if valid_pairs is None else examined(valid_pairs, lambda sentence: None)
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder.path} cannot be made ({error.strerror}): choose another folder with --out"
+        ) from error
+    if not resume:
+        recipe = resolve(tree, diagnosis, origin)
+
+    apart = held_out(diagnosis.pairs, recipe.seed) if valid_pairs is None else (lambda _: False)
+
+    def training_triples() -> Iterator[Triple]:
+        return (triple for triple in kept(pairs, diagnosis) if not apart(triple[1]))
+
+    tokenizers = folder.read_tokenizers(recipe) if resume else make_tokenizers(recipe, training_triples, folder)
+    corpus = tokenised(pairs, training_triples(), tokenizers, recipe, folder)
+    _leave_out(diagnosis, corpus, pairs, recipe, folder, console)
+    if len(corpus) == 0:
+        raise RegardError(
+            f"{pairs.name}: no pair is within data.max_length = {recipe.data.max_length} tokens; raise it"
+        )
+    if recipe.decoding.max_length_ratio is None:
+        decoding = recipe.decoding.model_copy(update={"max_length_ratio": length_ratio(corpus)})
+        recipe = recipe.model_copy(update={"decoding": decoding})
+    if valid_pairs is not None and valid_diagnosis is not None:
+        rows = list(kept(valid_pairs, valid_diagnosis))
+    else:
+        rows = [triple for triple in kept(pairs, diagnosis) if apart(triple[1])]
+        console.print(
+            f"no validation files were given: {len(rows):,} pairs are kept from training for it", highlight=False
+        )
+    if not rows:
+        raise RegardError(
+            f"{pairs.name} has too few pairs to keep some for validation: give --valid-source and --valid-target"
+        )
+    valid = _validation_set(rows, tokenizers, valid_pairs is None, recipe)
+    if not resume:
+        recipe = _with_precision(recipe, console)
+        write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
+        _say_choices(recipe, console)
+    return recipe, valid, corpus, tokenizers
+
+
+def _leave_out(
+    diagnosis: Diagnosis, corpus: Corpus, pairs: Pairs, recipe: Recipe, folder: RunFolder, console: Console
+) -> None:
+    """Writes down every pair that is not trained on, those among them that are too long."""
+    limit = recipe.data.max_length
+    name = str(pairs.source if isinstance(pairs, TextPairs) else pairs.data)
+    long = [(name, line, f"longer than data.max_length = {limit} tokens") for line in corpus.too_long]
+    replace(diagnosis, dropped=[*diagnosis.dropped, *long]).write_dropped(folder.dropped)
+    if long:
+        console.print(f"{len(long):,} pairs are longer than data.max_length = {limit} tokens; dropped", style="yellow")
+
+
+def _resumed(tree: Tree, folder: RunFolder, origin: str) -> Recipe:
+    """The run's own recipe. Only its budget may be changed on the way."""
+    recipe = folder.read_recipe()
+    if not folder.resumable:
+        raise UsageError(f"{folder.path} holds no state to resume from: train it anew into another folder")
+    new = {
+        name: value
+        for name, value in tree.get("training", {}).items()
+        if name in ("steps", "minutes", "epochs", "patience") and value is not None
+    }
+    if new:
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=new)})
+        write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
+    return recipe
+
+
+def _refuse_overwriting(folder: RunFolder) -> None:
+    if folder.path.exists() and not folder.path.is_dir():
+        raise UsageError(f"{folder.path} is a file: choose another folder with --out")
+    if folder.recipe.exists():
+        raise UsageError(
+            f"{folder.path} already holds a run: add --resume to go on with it, or choose another folder with --out"
+        )
+
+
+def _validation_set(
+    rows: list[Triple], tokenizers: tuple[Tokenizer, Tokenizer], held: bool, recipe: Recipe
+) -> ValidationSet:
+    spelled = translation.spells(*tokenizers)
+    sources, references = grouped(rows, spelled)
+    step = max(1, -(-len(sources) // VALIDATED_PAIRS))  # spread over the file, which may be sorted
+    source, target = tokenizers
+    some = rows[:: max(1, -(-len(rows) // VALIDATED_PAIRS))]
+    limit = recipe.data.max_length
+    ids = zip(source.encode_batch([s for _, s, _ in some]), target.encode_batch([t for _, _, t in some]), strict=True)
+    return ValidationSet(
+        sources[::step], references[::step], Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]), held
+    )
+
+
+def _with_precision(recipe: Recipe, console: Console) -> Recipe:
+    """What the machine multiplies faster, measured once: a run that goes on later must not choose anew."""
+    if recipe.training.precision != "auto":
+        return recipe
+    speeds = measure(build.device(recipe.training.device))
+    console.print(f"{speeds}: training in {speeds.faster}", highlight=False)
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": speeds.faster})})
+
+
+def _say_choices(recipe: Recipe, console: Console) -> None:
+    """What the presets have chosen, in two lines; all of it is in recipe.toml."""
+    model = recipe.model.model_dump(mode="json", exclude={"attention"})
+    data = recipe.data.model_dump(
+        mode="json",
+        include={"source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary"},
+    )
+    for name, part in (("data", data), ("model", model)):
+        said = ", ".join(f"{key} {value}" for key, value in part.items())
+        console.print(f"{name}: {said}", highlight=False)

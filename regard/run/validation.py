@@ -1,0 +1,64 @@
+"""How good a network is on a validation set, while it is trained and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from regard.config import Recipe
+from regard.data import Batches, Tokenizer
+from regard.evaluation import RESAMPLES, Metric, Score, score
+from regard.models import EncoderDecoder
+from regard.run.corpus import ValidationSet
+from regard.tasks import translation
+from regard.tasks.translation import Search
+from regard.training.precision import Precision
+
+
+class Validator:
+    """Loss and the task's metrics on a validation set."""
+
+    def __init__(
+        self,
+        network: EncoderDecoder,
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        valid: ValidationSet,
+        recipe: Recipe,
+        precision: Precision,
+    ) -> None:
+        self.network, self.tokenizers, self.valid = network, tokenizers, valid
+        self.precision = precision
+        self.metrics = translation.metrics(*tokenizers)
+        self.batches = Batches(valid.corpus, recipe.training.batch_tokens, 0, shuffle=False)
+        self.how = Search.of(recipe.decoding, recipe.data.max_length)
+        self.ids = [ids[: recipe.data.max_length] for ids in tokenizers[0].encode_batch(valid.sources)]
+        few = len(valid.sources) < 50  # too few for a rate to choose by
+        self.criterion = "valid_loss" if few else _key(self.metrics[0].name)
+        self.larger_is_better = not few and self.metrics[0].higher_is_better
+
+    def __call__(self) -> dict[str, float]:
+        """By greedy search, and without confidence: quick, and good enough to choose by."""
+        self.network.eval()
+        return {"valid_loss": self._loss()} | {_key(s.name): s.value for s in self.scores(1, self.metrics[:2], 0)}
+
+    def scores(self, beam: int, metrics: Sequence[Metric], bootstrap: int = RESAMPLES) -> list[Score]:
+        found = translation.search(self.network, self.ids, replace(self.how, beam=beam))
+        said = [self.tokenizers[1].decode(hypotheses[0].ids) for hypotheses in found]
+        return [score(metric, said, self.valid.references, bootstrap=bootstrap) for metric in metrics]
+
+    def _loss(self) -> float:
+        device = next(self.network.parameters()).device
+        likelihood = tokens = 0.0
+        low = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=low):
+            for batch in self.batches.epoch(0):
+                loss = translation.loss(self.network, batch.to(device), smoothing=0.0)
+                likelihood += float(loss.likelihood)
+                tokens += loss.tokens
+        return likelihood / tokens
+
+
+def _key(name: str) -> str:
+    return "valid_" + name.lower().replace(" ", "_").replace("-", "_")
