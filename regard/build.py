@@ -116,7 +116,7 @@ def _recurrent(part: RecurrentPart, source_size: int, target_size: int, shared: 
     encoder_layers = Recurrent(
         part.cell,
         part.embedding,
-        part.hidden,
+        part.direction,
         part.encoder_layers,
         bidirectional=part.bidirectional,
         dropout=part.dropout,

@@ -74,6 +74,9 @@ class AttentionPart(Part):
 
 
 class RecurrentPart(Part):
+    """`hidden` is the size of the decoder's states and of the encoder's, whose two directions share it out.
+    `encoder_hidden` sets the size of one direction."""
+
     kind: Literal["recurrent"]
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     decoder: Literal["bahdanau", "luong", "fixed-initial", "fixed-background"] = "bahdanau"
@@ -81,24 +84,27 @@ class RecurrentPart(Part):
     input_feeding: bool = True
     embedding: PositiveInt = 256
     hidden: PositiveInt = 512
+    encoder_hidden: PositiveInt | None = None
     encoder_layers: PositiveInt = 1
     decoder_layers: PositiveInt = 1
     bidirectional: bool = True
     dropout: Rate = 0.3
     tie_embeddings: bool = True
 
+    @property
+    def direction(self) -> int:
+        """The size of one direction of the encoder."""
+        return self.encoder_hidden or -(-self.hidden // (2 if self.bidirectional else 1))
+
     @model_validator(mode="after")
     def _fits(self) -> RecurrentPart:
-        values = self.hidden * (2 if self.bidirectional else 1)
-        if (
-            self.decoder in ("bahdanau", "luong")
-            and self.attention.score in ("dot", "scaled-dot")
-            and (values != self.hidden)
-        ):
+        values = self.direction * (2 if self.bidirectional else 1)
+        looks = self.decoder in ("bahdanau", "luong")
+        if looks and self.attention.score in ("dot", "scaled-dot") and values != self.hidden:
             raise ValueError(
-                f"the {self.attention.score} score compares states of one size, but a bidirectional encoder gives "
-                f"{values} features and the decoder asks with {self.hidden}; "
-                'use score = "general" or "additive", or bidirectional = false'
+                f"the {self.attention.score} score compares states of one size, but the encoder gives {values} "
+                f"features and the decoder asks with {self.hidden}; leave out encoder_hidden, or use "
+                'score = "general" or "additive"'
             )
         return self
 
