@@ -243,7 +243,10 @@ def evaluate(
         Path | None, typer.Option(metavar="RUN2", help="test whether the difference is real", show_default=False)
     ] = None,
     beam: BeamOption = None,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="also score lower-cased and tokenised")] = False,
+    lowercase: Annotated[
+        str | None,
+        typer.Option(metavar="LANGUAGE", help="also score lower-cased and tokenised as of this language, such as de"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     device: DeviceOption = "auto",
 ) -> None:

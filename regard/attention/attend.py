@@ -19,7 +19,7 @@ from regard.dropout import dropout
 
 # Below this many scores per row of the batch, PyTorch's fused CPU kernel loses to matmul, softmax, matmul: its
 # backward walks blocks far larger than a sentence. Measured by benchmarks/attention_paths.py.
-FUSED_CPU_SCORES = 128 * 128
+FUSED_CPU_SCORES = 256 * 256
 
 
 class Bias(Protocol):

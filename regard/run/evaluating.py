@@ -59,9 +59,10 @@ def evaluation_pairs(source: Path | None, target: Path | None, data: Path | None
 
 
 def evaluate(
-    model: Model, pairs: Pairs, *, beam: int | None = None, against: Model | None = None, lowercase: bool = False
+    model: Model, pairs: Pairs, *, beam: int | None = None, against: Model | None = None, lowercase: str | None = None
 ) -> Evaluation:
-    """Scores the model's outputs for the pairs. Where inputs are judged as wholes, the targets of a repeated source
+    """Scores the model's outputs for the pairs. `lowercase` names the targets' language, to score them lower-cased
+    and tokenised too, as much of the literature does. Where inputs are judged as wholes, the targets of a repeated source
     are references of one input. `against` is tested on the same inputs."""
     diagnosis = examine(pairs)
     for finding in diagnosis.findings:
@@ -73,8 +74,8 @@ def evaluate(
         raise RegardError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
     said = _said(model, sources, beam)
     metrics = translation.metrics(model.source_tokenizer, model.target_tokenizer)
-    if lowercase:
-        metrics.append(TokenizedBleu())
+    if lowercase is not None:
+        metrics.append(TokenizedBleu(lowercase))
     tests = []
     if against is not None:
         other = _said(against, sources, beam)

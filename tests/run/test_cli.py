@@ -94,7 +94,9 @@ def test_a_run_holds_what_it_should_and_nothing_in_pickle(run: Path) -> None:
     assert "precision = " in (run / "recipe.toml").read_text()
 
 
-def test_as_many_lines_come_out_as_went_in_in_order(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_as_many_lines_come_out_as_went_in_in_order(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = ["one two", "", "   ", "five 六 three", "سبعة", "one\u2028two", "\t", "two"]
     file = tmp_path / "in.txt"
     file.write_bytes("\r\n".join(lines).encode())  # CRLF, and no end of line at the end
@@ -105,13 +107,17 @@ def test_as_many_lines_come_out_as_went_in_in_order(run: Path, tmp_path: Path, c
     assert out[6:8] == ["", "zwei"]
 
 
-def test_standard_input_and_the_other_name(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_input_and_the_other_name(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\ufefftwo\nthree one\n".encode())))
     assert main(["translate", str(run)]) == 0
     assert capsys.readouterr().out == "zwei\ndrei eins\n"
 
 
-def test_unknown_and_endless_lines_are_said_and_still_answered(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_and_endless_lines_are_said_and_still_answered(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "in.txt"
     file.write_text("ሰላም one\n" + "two " * 10_000 + "\n", encoding="utf-8")
     assert main(["predict", str(run), str(file), "--beam", "1"]) == 0
@@ -121,10 +127,14 @@ def test_unknown_and_endless_lines_are_said_and_still_answered(run: Path, tmp_pa
     assert "line 2: 10000 tokens are more than data.max_length = 256, so only the first 256 were read" in said.err
 
 
-def test_json_lines_hold_text_score_tokens_alignment_and_nbest(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_hold_text_score_tokens_alignment_and_nbest(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "in.txt"
     file.write_text("one two three\n\n")
-    assert main(["predict", str(run), str(file), "--jsonl", "--nbest", "3", "--attention", str(tmp_path / "a.html")]) == 0
+    assert (
+        main(["predict", str(run), str(file), "--jsonl", "--nbest", "3", "--attention", str(tmp_path / "a.html")]) == 0
+    )
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert first["text"] == "eins zwei drei" and first["tokens"] == ["eins", "zwei", "drei"]
     assert [target for _, target in first["alignment"]] == [0, 1, 2]
@@ -213,7 +223,9 @@ def test_evaluate_scores_and_compares(run: Path, corpus: Path, capsys: pytest.Ca
     assert "BLEU" in capsys.readouterr().out
 
 
-def test_interrupted_by_the_keyboard_and_resumed_gives_the_same_bits(transformer: Path, corpus: Path, tmp_path: Path) -> None:
+def test_interrupted_by_the_keyboard_and_resumed_gives_the_same_bits(
+    transformer: Path, corpus: Path, tmp_path: Path
+) -> None:
     """In a process of its own, as a user does it: Ctrl-C in the middle, then --resume."""
     import os
     import signal
@@ -222,7 +234,9 @@ def test_interrupted_by_the_keyboard_and_resumed_gives_the_same_bits(transformer
     out = tmp_path / "cut"
     command = [sys.executable, "-m", "regard", "train", *files(corpus, "train"), *files(corpus, "valid", "valid-")]
     command += ["--out", str(out), "--steps", "40", *settings(TRANSFORMER)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     metrics = out / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 0):
         time.sleep(0.02)
@@ -260,7 +274,10 @@ def test_a_recipe_trains_with_paths_relative_to_it_and_resumes_to_a_longer_budge
         (["--set", "model.heads=3", "--set", "model.dim=32"], "cannot be shared out evenly"),
         (["--set", "nonsense"], "write it as path.to.key=value"),
         (["--source", "/nonexistent/a"], "/nonexistent/a does not exist"),
-        (["--set", "data.shared_vocabulary=true", "--set", "data.source_tokenizer=bpe"], "one tokenizer for both sides"),
+        (
+            ["--set", "data.shared_vocabulary=true", "--set", "data.source_tokenizer=bpe"],
+            "one tokenizer for both sides",
+        ),
         (["--frobnicate"], "No such option"),
     ],
 )
@@ -273,7 +290,9 @@ def test_bad_wishes_are_one_sentence(
     assert not (tmp_path / "run" / "recipe.toml").exists()
 
 
-def test_files_that_cannot_be_trained_on_are_named(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_cannot_be_trained_on_are_named(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     good = corpus / "train.src"
     empty, binary, short, one = (tmp_path / name for name in ("empty", "binary", "short", "one"))
     empty.write_bytes(b"")
@@ -323,7 +342,15 @@ def test_a_run_is_never_overwritten_and_a_broken_one_is_named(
         assert main(["predict", str(broken), str(corpus / "valid.src")]) == 2
         said.append(capsys.readouterr().err)
         assert said[-1].count("\n") == 1
-    wanted = ["cut off", "no model.safetensors", "no tokenizer", "is missing", "pip install -U", "is not TOML", "not a run"]
+    wanted = [
+        "cut off",
+        "no model.safetensors",
+        "no tokenizer",
+        "is missing",
+        "pip install -U",
+        "is not TOML",
+        "not a run",
+    ]
     assert all(part in sentence for part, sentence in zip(wanted, said, strict=True)), said
     assert main(["predict", str(tmp_path / "nothing"), "x"]) == 2
     assert main(["predict", str(run), str(tmp_path / "nothing")]) == 2
@@ -333,9 +360,17 @@ def test_a_run_is_never_overwritten_and_a_broken_one_is_named(
     capsys.readouterr()
 
 
-def test_a_fixed_context_says_that_there_is_nothing_to_show(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fixed_context_says_that_there_is_nothing_to_show(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "fixed"
-    more = ["model.kind=recurrent", "model.decoder=fixed-initial", "model.hidden=8", "model.embedding=8", "training.steps=2"]
+    more = [
+        "model.kind=recurrent",
+        "model.decoder=fixed-initial",
+        "model.hidden=8",
+        "model.embedding=8",
+        "training.steps=2",
+    ]
     chosen = [part for key in (*more, "data.tokenizer=words") for part in ("--set", key)]
     assert train(corpus, out, *chosen) == 0
     assert main(["show", str(out), "one two"]) == 0
