@@ -300,7 +300,7 @@ def _shift_begins(ratios: list[tuple[float, int]], offbeat: list[int], lines: in
         gain = (right - left) ** 2 * line * (lines - line)
         if right > left and gain > best:
             best, place = gain, line + 1
-    if place is None or place > lines:
+    if place is None or place > lines - 2:  # the end of a file that was cut off, maybe within a line
         return None
     left = sum(wrong[1:place]) / (place - 1)
     right = sum(wrong[place:]) / (lines - place + 1)

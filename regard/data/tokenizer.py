@@ -41,6 +41,7 @@ class Tokenizer:
     """
 
     def __init__(self, library: Library, kind: Kind) -> None:
+        library.encode_special_tokens = True  # "</s>" within a text is text, and no end
         self._library = library
         self.kind: Kind = kind
 
@@ -72,6 +73,8 @@ class Tokenizer:
             library.decoder = decoders.Fuse()
         else:
             library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+            # A word that is spelled like a special token would take its place.
+            lines = (" ".join(w for w in line.split() if w not in SPECIAL_TOKENS) for line in lines)
         library.train_from_iterator((_clean(line) for line in lines), trainer)
         if library.get_vocab_size() <= len(special):
             raise RegardError(f"no {kind} tokens could be learned: the corpus has no text that occurs more than once")
@@ -115,12 +118,12 @@ class Tokenizer:
         found = self._library.encode(_clean(text), add_special_tokens=False)
         starts, count = _word_starts(text, self.kind)
         words = [min(starts[a], count - 1) if a < len(starts) else count - 1 for a, _ in found.offsets]
-        return Encoding(found.ids, found.tokens, list(found.offsets), words)
+        return Encoding(_text_only(found.ids), found.tokens, list(found.offsets), words)
 
     def encode_batch(self, lines: Sequence[str]) -> list[list[int]]:
         """Only the ids, quickly."""
         found = self._library.encode_batch_fast([_clean(line) for line in lines], add_special_tokens=False)
-        return [encoding.ids for encoding in found]
+        return [_text_only(encoding.ids) for encoding in found]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text; special tokens say nothing."""
@@ -153,7 +156,9 @@ class Tokenizer:
             elif self.kind == "words":
                 new, text = True, piece
             else:
-                new, text = piece.startswith(SPACE) or not words, piece.removeprefix(SPACE)
+                # A lone mark, of a second space or before an unknown character, begins a word that goes on.
+                new = not words or (piece.startswith(SPACE) and words[-1] != "")
+                text = piece.removeprefix(SPACE)
             if new:
                 words.append(text)
             else:
@@ -164,6 +169,11 @@ class Tokenizer:
     def _spelled(self, text: str) -> bool:
         """A single word cut into characters: each character is a unit of its own."""
         return self.kind == "characters" and not any(c.isspace() for c in text.strip())
+
+
+def _text_only(ids: list[int]) -> list[int]:
+    """A word that looks like a special token is an unknown word."""
+    return [i if i >= len(SPECIAL_TOKENS) else UNK for i in ids] if ids and min(ids) < len(SPECIAL_TOKENS) else ids
 
 
 def _clean(text: str) -> str:
@@ -186,8 +196,8 @@ def _kind(facts: dict[str, Any]) -> Kind:
 
 
 def _word_starts(text: str, kind: Kind) -> tuple[list[int], int]:
-    """For each character of the stripped text the number of its word; white space belongs to the word after it.
-    Also how many words there are."""
+    """For each character of the stripped text the number of its word, and how many words there are. White space
+    belongs to the word after it, whose first piece it begins; where it is a token of its own, to the word before."""
     stripped = text.strip()
     if kind == "characters" and not any(c.isspace() for c in stripped):
         return list(range(len(stripped))), max(1, len(stripped))
@@ -199,7 +209,7 @@ def _word_starts(text: str, kind: Kind) -> tuple[list[int], int]:
             inside = False
         else:
             inside = True
-        numbers.append(word)
+        numbers.append(word - (kind == "characters" and not inside))
     return numbers, word + 1
 
 
