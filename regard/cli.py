@@ -126,6 +126,8 @@ def predict(
     seed: Annotated[int, typer.Option(help="of --sample")] = 1,
     length_penalty: Annotated[float | None, typer.Option(help="0 prefers short outputs", show_default=False)] = None,
     no_repeat_ngram: Annotated[int | None, typer.Option(help="no n tokens twice", show_default=False)] = None,
+    min_length_ratio: Annotated[float | None, typer.Option(help="of the source's tokens", show_default=False)] = None,
+    max_length_ratio: Annotated[float | None, typer.Option(help="of the source's tokens", show_default=False)] = None,
     prefix: Annotated[str | None, typer.Option(help="how every output must begin", show_default=False)] = None,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="a JSON object a line: text, score, tokens, alignment")
@@ -149,6 +151,8 @@ def predict(
         sampling=sampling,
         length_penalty=length_penalty,
         no_repeat_ngram=no_repeat_ngram,
+        min_length_ratio=min_length_ratio,
+        max_length_ratio=max_length_ratio,
     )
     if attention is not None:
         _check_writable(attention)

@@ -104,10 +104,9 @@ def _leave_out(
 
 
 def _resumed(tree: Tree, folder: RunFolder, origin: str) -> Recipe:
-    """The run's own recipe. Only its budget may be changed on the way."""
+    """The run's own recipe. Only its budget may be changed on the way. It is written last of what a training needs,
+    so a run that was killed even before its first state can go on."""
     recipe = folder.read_recipe()
-    if not folder.resumable:
-        raise UsageError(f"{folder.path} holds no state to resume from: train it anew into another folder")
     new = {
         name: value
         for name, value in tree.get("training", {}).items()

@@ -65,12 +65,13 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     )
     trainer_box.append(trainer)
     if resume and folder.resumable:
-        progress = trainer.resume()
-        metrics.resume_at(progress.step)
-        snapshots.forget_after(progress.step)
-        console.print(f"going on from step {progress.step}, epoch {progress.epoch + 1}", highlight=False)
+        trainer.resume()
+        console.print(f"going on from step {trainer.progress.step}, epoch {trainer.progress.epoch + 1}", highlight=False)
     else:
         trainer.progress.seconds = time.monotonic() - started  # preparing counts in the budget of minutes
+    # A run that was killed before its first state begins anew, and leaves nothing of its first try.
+    metrics.resume_at(trainer.progress.step)
+    snapshots.forget_after(trainer.progress.step)
     try:
         reason = trainer.train()
     finally:

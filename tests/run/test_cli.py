@@ -6,6 +6,7 @@ import io
 import json
 import math
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -263,6 +264,10 @@ def test_a_recipe_trains_with_paths_relative_to_it_and_resumes_to_a_longer_budge
     assert json.loads((out / "report.json").read_text())["scored_on"] == "held out from training"
     assert main(["train", str(recipe), "--out", str(out), "--resume", "--steps", "6"]) == 0
     assert json.loads((out / "report.json").read_text())["steps"] == 6
+    shutil.rmtree(out / "state")  # killed before its first state was written
+    assert main(["train", str(recipe), "--out", str(out), "--resume", "--steps", "2"]) == 0
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2]
 
 
 @pytest.mark.parametrize(
@@ -376,3 +381,14 @@ def test_a_fixed_context_says_that_there_is_nothing_to_show(
     assert main(["show", str(out), "one two"]) == 0
     assert "no attention to show" in capsys.readouterr().err
     assert math.isfinite(json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["valid_loss"])
+
+
+def test_lengths_can_be_asked_for(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "in.txt"
+    file.write_text("one two three four\n")
+    assert main(["predict", str(run), str(file), "--min-length-ratio", "1.6"]) == 0
+    assert len(capsys.readouterr().out.split()) >= 8  # of five tokens, the end being one
+    assert main(["predict", str(run), str(file), "--min-length-ratio", "9", "--max-length-ratio", "1"]) == 2
+    assert "min_length is above max_length" in capsys.readouterr().err
+    assert main(["predict", str(run), str(file), "--prefix", "drei drei"]) == 0
+    assert capsys.readouterr().out.startswith("drei drei")
