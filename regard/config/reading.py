@@ -150,7 +150,7 @@ def write_toml(tree: Mapping[str, Any]) -> str:
 
 def _key(key: str) -> str:
     bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if bare else json.dumps(key)
+    return key if bare else _string(key)
 
 
 def _value(value: Any) -> str:
@@ -161,6 +161,10 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, str):
-        # JSON's escapes are TOML's, but for the delete character, which JSON leaves as it is.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+        return _string(value)
     return repr(value)
+
+
+def _string(text: str) -> str:
+    """JSON's escapes are TOML's, but for the delete character, which JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

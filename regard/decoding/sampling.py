@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,15 +27,15 @@ def sample(
     top_p: float = 1.0,
     seed: int = 1,
     count: int = 1,
-    first_source: int = 0,
+    numbers: Sequence[int] | None = None,
     prefix: Prefix = None,
 ) -> list[list[Hypothesis]]:
     """`count` draws per source, in the order drawn. Scores are the model's log-probabilities at temperature 1.
 
     `temperature` divides the logits (0 takes the likeliest), `top_k` keeps the k likeliest tokens (0: all), `top_p`
     the fewest likeliest whose probabilities reach p. Each draw of each source has a random generator of its own, made
-    from `seed`, its number and the number of the source (`first_source` is that of the first), so a draw does not
-    depend on what else is in the batch.
+    from `seed`, its number and the number of the source (`numbers`, else its place), so a draw does not depend on what
+    else is in the batch.
     """
     if temperature < 0:
         raise UsageError(
@@ -46,12 +47,10 @@ def sample(
         raise UsageError(f"top_p is {top_p:g}: write a share above 0 and up to 1, such as 0.9")
     if count < 1:
         raise UsageError(f"count is {count}: write how many outputs to draw, at least 1")
+    named = range(len(memory)) if numbers is None else numbers
     draws = []
     for number in range(count):
-        generators = [
-            torch.Generator().manual_seed(hash((seed, number, first_source + source)) & (2**63 - 1))
-            for source in range(len(memory))
-        ]
+        generators = [torch.Generator().manual_seed(hash((seed, number, source)) & (2**63 - 1)) for source in named]
 
         def choose(
             logits: Float[Tensor, "N V"],

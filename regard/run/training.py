@@ -66,7 +66,9 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     trainer_box.append(trainer)
     if resume and folder.resumable:
         trainer.resume()
-        console.print(f"going on from step {trainer.progress.step}, epoch {trainer.progress.epoch + 1}", highlight=False)
+        console.print(
+            f"going on from step {trainer.progress.step}, epoch {trainer.progress.epoch + 1}", highlight=False
+        )
     else:
         trainer.progress.seconds = time.monotonic() - started  # preparing counts in the budget of minutes
     # A run that was killed before its first state begins anew, and leaves nothing of its first try.

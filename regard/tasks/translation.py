@@ -92,13 +92,15 @@ def search(
         chosen, order = order[:rows], order[rows:]
         ids, lengths = rectangle([[*sources[i], EOS] for i in chosen])
         prefix = None if prefixes is None else [list(prefixes[i]) for i in chosen]
-        for i, hypotheses in zip(chosen, _search(model, ids.to(device), lengths.to(device), how, prefix), strict=True):
+        for i, hypotheses in zip(
+            chosen, _search(model, ids.to(device), lengths.to(device), how, prefix, chosen), strict=True
+        ):
             found[i] = hypotheses
     return found
 
 
 def _search(
-    model: EncoderDecoder, ids: Tensor, lengths: Tensor, how: Search, prefix: list[list[int]] | None
+    model: EncoderDecoder, ids: Tensor, lengths: Tensor, how: Search, prefix: list[list[int]] | None, numbers: list[int]
 ) -> list[list[Hypothesis]]:
     longest = (lengths * how.max_length_ratio).ceil().long() + how.max_length_extra
     shortest = (lengths * how.min_length_ratio).floor().long()
@@ -111,7 +113,7 @@ def _search(
         memory = model.encode(ids, lengths)
         decoder: Any = model.decoder
         if how.sampling is not None:
-            return sample(decoder, memory, limits, prefix=prefix, count=how.count, **how.sampling)
+            return sample(decoder, memory, limits, prefix=prefix, count=how.count, numbers=numbers, **how.sampling)
         if how.beam == 1 and how.count == 1:
             return greedy(decoder, memory, limits, prefix=prefix)
         return beam_search(

@@ -125,7 +125,7 @@ def test_a_batch_equals_one_at_a_time(how: str) -> None:
             return greedy(decoder, sources(*numbers), limits)
         if how == "beam":
             return beam_search(decoder, sources(*numbers), limits, beam=3, nbest=3)
-        return sample(decoder, sources(*numbers), limits, count=2, seed=5, first_source=first)
+        return sample(decoder, sources(*numbers), limits, count=2, seed=5, numbers=range(first, first + len(numbers)))
 
     together = run([7, 8, 9, 10, 11, 12], lengths)
     for i, found in enumerate(together):

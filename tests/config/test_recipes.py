@@ -1,0 +1,129 @@
+"""Recipes: each mistake is one sentence, what is written is read again, presets are recipes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regard.config import Corpus, merge, preset, read_toml, recipe_of, setting, write_toml
+from regard.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("tree", "sentence"),
+    [
+        ({"trainin": {}}, "there is no key 'trainin'; did you mean 'training'?"),
+        ({"model": {"kind": "recurrent", "cel": "gru"}}, "there is no key 'model.cel'; did you mean 'cell'?"),
+        ({"model": {"cell": "gru", "heads": 2}}, "there is no key 'model.heads'"),
+        ({"training": {"steps": "x"}}, "'training.steps' is \"x\", but it should be a valid integer"),
+        ({"training": {"steps": -1}}, "'training.steps' is -1, but it should be greater than 0"),
+        ({"training": {"label_smoothing": 1.0}}, "should be less than 1"),
+        ({"model": {"kind": "cnn"}}, "'model' has kind \"cnn\"; write 'recurrent', 'transformer'"),
+        ({"model": {"attention": {"score": "mul"}}}, "write 'dot', 'scaled-dot', 'general' or 'additive'"),
+        ({"model": {"attention": {"scope": {"left": 3}}}}, "has to say its kind"),
+        ({"model": {"attention": {"scope": {"kind": "window", "left": -1, "right": 0}}}}, "greater than or equal to 0"),
+        ({"model": {"dim": 10, "heads": 3}}, "dim = 10 cannot be shared out evenly among heads = 3"),
+        ({"model": {"dim": 6, "heads": 2, "positions": "rotary"}}, "rotary positions need an even head size"),
+        (
+            {"model": {"encoder_hidden": 512, "decoder": "luong", "attention": {"score": "dot"}}},
+            "leave out encoder_hidden",
+        ),
+        ({"data": {"source": "x"}}, "one of the two files is missing"),
+        ({"data": {"source": "x", "target": "y", "data": "z"}}, "not all of them"),
+        ({"task": "cooking"}, "write 'translation'"),
+        ({"format": 2}, "has format 2"),
+        ({"model": 3}, "'model' is 3"),
+        ({"seed": -1, "model": {"dim": 0}}, "(and 1 more)"),
+    ],
+)
+def test_each_mistake_is_one_sentence_that_names_it(tree: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipe_of(tree, "my.toml")
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith("my.toml") and "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_recipe_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    for content, sentence in (
+        (b"seed = 1\n[model\n", r"r\.toml is not TOML: .*line 2"),
+        (b"seed = 1\nx = '\xff'\n", r"r\.toml, line 2, is not UTF-8"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=sentence):
+            read_toml(path)
+    with pytest.raises(UsageError, match="does not exist"):
+        read_toml(tmp_path / "none.toml")
+    with pytest.raises(UsageError, match="is a folder"):
+        read_toml(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbfseed = 7\n")
+    assert read_toml(path) == {"seed": 7}
+
+
+def test_settings_are_toml_or_else_strings_and_the_later_counts() -> None:
+    assert setting("a.b=3") == {"a": {"b": 3}}
+    assert setting("a = [1, 2]") == {"a": [1, 2]}
+    assert setting("a.b=no") == {"a": {"b": "no"}}  # which YAML would take for False
+    assert setting("model.attention={score='dot'}") == {"model": {"attention": {"score": "dot"}}}
+    for wrong in ("a", "=3", "a..b=1"):
+        with pytest.raises(UsageError, match=r"write it as path\.to\.key=value"):
+            setting(wrong)
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}, "d": {"e": 1}}) == {
+        "a": {"b": 5, "c": 2},
+        "d": {"e": 1},
+    }
+
+
+VALUES = st.recursive(
+    st.text() | st.integers(-(2**62), 2**62) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1), VALUES, max_size=4))
+def test_what_is_written_is_read_again(tree: dict[str, Any]) -> None:
+    surrogates = any(0xD800 <= ord(c) <= 0xDFFF for c in repr(tree))
+    assert surrogates or tomllib.loads(write_toml(tree)) == tree
+
+
+TEXTS = [Corpus(pairs, 12.0, 12.0, pairs, pairs) for pairs in (1_000, 10_000, 30_000, 150_000, 1_000_000)]
+LEXICON = Corpus(100_000, 1.0, 6.5, 90_000, 39)
+INFLECTION = Corpus(10_000, 3.0, 1.0, 9_000, 10_000)
+
+
+@pytest.mark.parametrize("kind", [None, "transformer", "recurrent"])
+@pytest.mark.parametrize("corpus", [*TEXTS, LEXICON, INFLECTION, Corpus(10, 1.0, 1.0, 3, 3)])
+def test_presets_are_recipes_without_gaps_and_survive_a_file(corpus: Corpus, kind: Any) -> None:
+    recipe = recipe_of(preset(corpus, kind))
+    assert recipe.model.kind == (kind or "transformer")
+    assert None not in (recipe.data.vocabulary, recipe.data.source_tokenizer, recipe.data.target_tokenizer)
+    assert recipe.training.epochs is not None
+    assert recipe_of(tomllib.loads(write_toml(recipe.model_dump(mode="json")))) == recipe
+
+
+def test_more_text_means_a_larger_model_and_less_regularisation() -> None:
+    for kind in ("transformer", "recurrent"):
+        recipes = [recipe_of(preset(corpus, kind)) for corpus in TEXTS]  # type: ignore[arg-type]
+        sizes = [getattr(r.model, "dim", getattr(r.model, "hidden", 0)) for r in recipes]
+        dropouts = [r.model.dropout for r in recipes]
+        vocabularies = [r.data.vocabulary or 0 for r in recipes]
+        assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+        assert dropouts == sorted(dropouts, reverse=True) and dropouts[0] > dropouts[-1]
+        assert vocabularies == sorted(set(vocabularies))
+
+
+def test_spelling_is_cut_into_characters_and_phonemes_into_words() -> None:
+    lexicon = recipe_of(preset(LEXICON)).data
+    assert (lexicon.source_tokenizer, lexicon.target_tokenizer, lexicon.shared_vocabulary) == (
+        "characters",
+        "words",
+        False,
+    )
+    text = recipe_of(preset(TEXTS[2])).data
+    assert (text.source_tokenizer, text.target_tokenizer, text.shared_vocabulary) == ("bpe", "bpe", True)
