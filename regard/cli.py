@@ -146,7 +146,7 @@ def predict(
     model = Model.load(run, device)
     sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed} if sample else None
     how = model.search(
-        beam=max(beam, nbest) if beam is not None else None,
+        beam=beam,
         count=nbest,
         sampling=sampling,
         length_penalty=length_penalty,

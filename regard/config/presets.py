@@ -88,8 +88,8 @@ def _transformer(corpus: Corpus, spelled: bool) -> Tree:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.3}
         training: Tree = {"learning_rate": 3e-3, "warmup": 400, "batch_tokens": 2048}
     elif spelled:
-        model = {"dim": 256, "heads": 4, "feed_forward": 512, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.2}
-        training = {"learning_rate": 2e-3, "warmup": 400, "batch_tokens": 4096}
+        model = {"dim": 256, "heads": 4, "feed_forward": 512, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.1}
+        training = {"learning_rate": 1.5e-3, "warmup": 400, "batch_tokens": 2048}
     elif corpus.pairs < 80_000:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, **layers, "dropout": 0.3}
         training = {"learning_rate": 4e-3, "warmup": 1000, "batch_tokens": 2048}

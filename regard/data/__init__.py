@@ -1,7 +1,7 @@
 """From files to batches: readers, the doctor, tokenizers, token files, batching."""
 
 from regard.data.batching import Batches
-from regard.data.corpus import Corpus, build_corpus, fingerprint
+from regard.data.corpus import Corpus, build_corpus, fingerprint, made_of
 from regard.data.doctor import Diagnosis, Finding, Statistics, examine, kept
 from regard.data.reader import TablePairs, TextPairs, read_lines
 from regard.data.tokenizer import Encoding, Kind, Tokenizer
@@ -21,5 +21,6 @@ __all__ = [
     "examine",
     "fingerprint",
     "kept",
+    "made_of",
     "read_lines",
 ]

@@ -78,8 +78,7 @@ def build_corpus(
 
     A pair of which a side is longer than `max_length` tokens is left out. RegardError if the disk is full.
     """
-    facts = folder / "corpus.json"
-    if facts.exists() and _fingerprint_in(facts) == fingerprint:
+    if made_of(folder) == fingerprint:
         return _open(folder)
     beside = folder.with_name(folder.name + ".part")
     try:
@@ -131,9 +130,10 @@ def _write(
     (folder / "dtype.json").write_text(json.dumps(np.dtype(dtype).name) + "\n", encoding="utf-8")
 
 
-def _fingerprint_in(facts: Path) -> str | None:
+def made_of(folder: Path) -> str | None:
+    """The fingerprint of the token files in a folder; None where there are none that are whole."""
     try:
-        return json.loads(facts.read_text(encoding="utf-8")).get("fingerprint")
+        return json.loads((folder / "corpus.json").read_text(encoding="utf-8")).get("fingerprint")
     except (OSError, ValueError):
         return None  # cut off: it is made again
 

@@ -22,6 +22,7 @@ from regard.data import (
     examine,
     fingerprint,
     kept,
+    made_of,
 )
 from regard.errors import RegardError, UsageError
 from regard.run.folder import RunFolder
@@ -143,12 +144,20 @@ def tokenised(
     tokenizers: tuple[Tokenizer, Tokenizer],
     recipe: Recipe,
     folder: RunFolder,
+    *,
+    resume: bool,
 ) -> Corpus:
-    """The training pairs as token files, made once."""
+    """The training pairs as token files, made once. UsageError where a run would go on with other files."""
     paths = [pairs.source, pairs.target] if isinstance(pairs, TextPairs) else [pairs.data]
     shared = bool(recipe.data.shared_vocabulary)
     marks = [folder.tokenizer(side, shared) for side in (("source",) if shared else ("source", "target"))]
     mark = fingerprint([*paths, *marks], recipe.seed, recipe.data.max_length)
+    before = made_of(folder.corpus)
+    if resume and before is not None and before != mark:
+        raise UsageError(
+            f"{pairs.name} changed since the run in {folder.path} began, so it cannot go on as if nothing had happened: "
+            "put the old files back, or train into another folder"
+        )
     return build_corpus(triples, *tokenizers, folder.corpus, fingerprint=mark, max_length=recipe.data.max_length)
 
 

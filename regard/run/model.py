@@ -51,7 +51,8 @@ class Model:
     def search(self, **options: Any) -> Search:
         """How this model searches by its recipe, with some things changed."""
         how = Search.of(self.recipe.decoding, self.recipe.data.max_length)
-        return replace(how, **{name: value for name, value in options.items() if value is not None})
+        how = replace(how, **{name: value for name, value in options.items() if value is not None})
+        return replace(how, beam=max(how.beam, how.count))  # n-best of a search that keeps at least n
 
     def predict(
         self,

@@ -63,7 +63,7 @@ def prepare(
         return (triple for triple in kept(pairs, diagnosis) if not apart(triple[1]))
 
     tokenizers = folder.read_tokenizers(recipe) if resume else make_tokenizers(recipe, training_triples, folder)
-    corpus = tokenised(pairs, training_triples(), tokenizers, recipe, folder)
+    corpus = tokenised(pairs, training_triples(), tokenizers, recipe, folder, resume=resume)
     _leave_out(diagnosis, corpus, pairs, recipe, folder, console)
     if len(corpus) == 0:
         raise RegardError(

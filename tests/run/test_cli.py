@@ -134,13 +134,13 @@ def test_json_lines_hold_text_score_tokens_alignment_and_nbest(
     file = tmp_path / "in.txt"
     file.write_text("one two three\n\n")
     assert (
-        main(["predict", str(run), str(file), "--jsonl", "--nbest", "3", "--attention", str(tmp_path / "a.html")]) == 0
+        main(["predict", str(run), str(file), "--jsonl", "--nbest", "7", "--attention", str(tmp_path / "a.html")]) == 0
     )
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert first["text"] == "eins zwei drei" and first["tokens"] == ["eins", "zwei", "drei"]
     assert [target for _, target in first["alignment"]] == [0, 1, 2]
     scores = [other["score"] for other in first["nbest"]]
-    assert len(scores) == 3 and first["score"] == scores[0]
+    assert len(scores) == 7 and first["score"] == scores[0]
     assert second["text"] == "" and second["tokens"] == []
     page = (tmp_path / "a.html").read_text()
     assert page.startswith("<!doctype html>") or page.lower().startswith("<!doctype html>")
@@ -253,7 +253,9 @@ def test_interrupted_by_the_keyboard_and_resumed_gives_the_same_bits(
     assert steps == sorted(steps) and steps[-1] == 40
 
 
-def test_a_recipe_trains_with_paths_relative_to_it_and_resumes_to_a_longer_budget(corpus: Path, tmp_path: Path) -> None:
+def test_a_recipe_trains_with_paths_relative_to_it_and_resumes_to_a_longer_budget(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = corpus / "numbers.toml"
     recipe.write_text(
         '[data]\nsource = "train.src"\ntarget = "train.tgt"\ntokenizer = "words"\n'
@@ -268,6 +270,14 @@ def test_a_recipe_trains_with_paths_relative_to_it_and_resumes_to_a_longer_budge
     assert main(["train", str(recipe), "--out", str(out), "--resume", "--steps", "2"]) == 0
     steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert steps == [2]
+    monkeypatch.chdir(tmp_path)
+    changed = (corpus / "train.src").read_text().replace("one", "two", 1)
+    for name, text in (("train.src", changed), ("train.tgt", (corpus / "train.tgt").read_text())):
+        (tmp_path / name).write_text(text)
+    recipe = out / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace(str(corpus), str(tmp_path)))
+    assert main(["train", "--out", str(out), "--resume", "--steps", "9"]) == 2
+    assert "changed since the run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
