@@ -37,12 +37,12 @@ class Evaluation:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.run}: {self.sentences:,} sentences, beam {self.beam}"]
+        lines = [f"{self.run}: {self.sentences:,} inputs, beam {self.beam}"]
         lines += [f"  {s}    {s.signature}" for s in self.scores]
         filled = [b for b in self.lengths if b.score is not None]
         if len(filled) > 1:
             lines.append("by source length in words:")
-            lines += [f"  {b.label:>7}  {b.count:>6} sentences  {b.score}" for b in filled]
+            lines += [f"  {b.label:>7}  {b.count:>6} inputs  {b.score}" for b in filled]
         lines += [f"{p}    {p.signature}" for p in self.paired]
         return "\n".join(lines)
 

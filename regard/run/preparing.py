@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from regard import build
-from regard.config import Recipe, recipe_of, write_toml
+from regard.config import Recipe, merge, recipe_of, write_toml
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
 from regard.run.corpus import (
@@ -113,7 +113,7 @@ def _resumed(tree: Tree, folder: RunFolder, origin: str) -> Recipe:
         if name in ("steps", "minutes", "epochs", "patience") and value is not None
     }
     if new:
-        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update=new)})
+        recipe = recipe_of(merge(recipe.model_dump(mode="json"), {"training": new}), origin)
         write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
     return recipe
 
