@@ -13,7 +13,11 @@ from regard.data.corpus import Corpus
 
 
 class Batches:
-    """Cuts a corpus into rectangles of at most `batch_tokens` positions, counted on the longer side.
+    """Cuts a corpus into rectangles of at most `batch_tokens` positions: rows times the longest sequence in them.
+
+    Counted are sources with their end, and targets with one of their two marks, since a decoder reads one token less
+    than a target holds; of the two the longer counts. So `batch_tokens` bounds the target tokens a batch trains on,
+    and the source tokens too.
 
     Pairs are sorted by target and then source length, with chance deciding among equals, so that nearly nothing is
     filled up; then the batches are shuffled. A pair that is longer than the budget is a batch of its own. Since the
@@ -44,15 +48,15 @@ class Batches:
         chance = np.random.default_rng([self.seed, number])
         ties = chance.random(len(self.corpus)) if self.shuffle else np.arange(len(self.corpus))
         order = np.lexsort((ties, self._sources, self._targets))
-        longest = np.maximum(self._targets, self._sources)[order].tolist()
-        batches, begin, widest = [], 0, 0
-        for place, length in enumerate(longest):
-            widest = max(widest, length)
-            if place > begin and (place - begin + 1) * widest > self.batch_tokens:
-                batches.append(order[begin:place])
-                begin, widest = place, length
-        if begin < len(order):
-            batches.append(order[begin:])
+        longest = np.maximum(self._targets, self._sources)[order]
+        batches, begin = [], 0
+        while begin < len(order):
+            # So many rows would fit if no later one were longer: the first that breaks the budget is among them.
+            window = longest[begin : begin + self.batch_tokens // int(longest[begin]) + 1]
+            sizes = np.maximum.accumulate(window) * np.arange(1, len(window) + 1)
+            end = begin + max(1, int(np.searchsorted(sizes, self.batch_tokens, side="right")))
+            batches.append(order[begin:end])
+            begin = end
         if self.shuffle:
             batches = [batches[i] for i in chance.permutation(len(batches))]
         return batches
@@ -63,10 +67,9 @@ class Batches:
         source = np.full((len(rows), source_lengths.max()), PAD, dtype=np.int64)
         target = np.full((len(rows), target_lengths.max()), PAD, dtype=np.int64)
         target[:, 0] = BOS
-        for place, i in enumerate(rows.tolist()):
-            start, middle, end = corpus.starts[i], corpus.starts[i] + corpus.source_lengths[i], corpus.starts[i + 1]
-            source[place, : middle - start] = corpus.ids[start:middle]
-            target[place, 1 : 1 + end - middle] = corpus.ids[middle:end]
+        starts = np.asarray(corpus.starts)[rows]
+        _fill(source, corpus.ids, starts, source_lengths - 1)
+        _fill(target[:, 1:], corpus.ids, starts + source_lengths - 1, target_lengths - 2)
         each = np.arange(len(rows))
         source[each, source_lengths - 1] = EOS
         target[each, target_lengths - 1] = EOS
@@ -77,3 +80,15 @@ class Batches:
             torch.from_numpy(target_lengths.astype(np.int64)),
             torch.from_numpy(np.asarray(corpus.rows)[rows]),
         )
+
+
+def _fill(
+    rectangle: Int[np.ndarray, "B L"],
+    ids: Int[np.ndarray, " N"],
+    starts: Int[np.ndarray, " B"],
+    lengths: Int[np.ndarray, " B"],
+) -> None:
+    """Writes `ids[starts[b] : starts[b] + lengths[b]]` into the beginning of each row, all rows at once."""
+    columns = np.arange(rectangle.shape[1])
+    within = columns < lengths[:, None]
+    rectangle[within] = ids[(starts[:, None] + columns)[within]]

@@ -6,7 +6,6 @@ Only `\\n` or `\\r\\n` ends a line: a form feed, U+0085 or U+2028 within a sente
 from __future__ import annotations
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterator
@@ -17,11 +16,16 @@ from regard.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20
+# What stands for a lone "\r" while a CSV file is taken apart: no bytes decode to it, not even broken ones.
+LONE_CR = "\ud800"
 
 
 @dataclass(frozen=True, slots=True)
 class RawPair:
-    """A pair as bytes, without line ends. A side is None where its file has ended before the other."""
+    """A pair as bytes, without `\\n`. A `\\r` before it is still at the end of a side; of a TSV line, at the target's.
+
+    A side is None where its file has ended before the other.
+    """
 
     line: int  # from 1, as in an editor
     source: bytes | None
@@ -121,7 +125,8 @@ class TablePairs:
     def _tsv(self) -> Iterator[RawPair]:
         places = (0, 1)
         for number, line in enumerate(raw_lines(self.data), start=1):
-            cells = line.removesuffix(b"\r").split(b"\t")
+            text = line.removesuffix(b"\r")
+            cells, ending = text.split(b"\t"), line[len(text) :]
             if number == 1 and (found := _header([c.decode("utf-8", "replace") for c in cells])) is not None:
                 places = found
                 continue
@@ -133,35 +138,32 @@ class TablePairs:
                     f"{self.data}, line {number} has {len(cells)} column{'s' * (len(cells) != 1)}: separate source and "
                     "target by a tab"
                 )
-            yield RawPair(number, cells[places[0]], cells[places[1]])
+            yield RawPair(number, cells[places[0]], cells[places[1]] + ending)
 
     def _csv(self) -> Iterator[RawPair]:
-        raw = next(iter(raw_lines(self.data)))  # for its complaints; quoted cells may hold line ends
-        del raw
-        places = (0, 1)
-        with (
-            open(self.data, "rb") as binary,
-            io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
-        ):
-            rows = csv.reader(file)
-            try:
-                for index, row in enumerate(rows):
-                    if index == 0 and (found := _header(row)) is not None:
-                        places = found
-                        continue
-                    if not row:
-                        continue
-                    if len(row) <= max(places):
-                        raise UsageError(
-                            f"{self.data}, line {rows.line_num} has {len(row)} column{'s' * (len(row) != 1)}: "
-                            "separate source and target by a comma"
-                        )
-                    source, target = (row[p].encode("utf-8", "surrogateescape") for p in places)
-                    yield RawPair(rows.line_num, source, target)
-            except csv.Error as error:
-                raise UsageError(
-                    f"{self.data}, line {rows.line_num}: {error}: quote cells with double quotes"
-                ) from error
+        """As RFC 4180 has it: a quoted cell may hold line ends. The line of a pair is the one where it begins."""
+        places, ended = (0, 1), 0
+        rows = csv.reader(_csv_lines(self.data))
+        try:
+            for index, row in enumerate(rows):
+                number, ended = ended + 1, rows.line_num
+                if index == 0 and (found := _header(row)) is not None:
+                    places = found
+                    continue
+                if not row:
+                    yield RawPair(number, b"", b"")
+                    continue
+                if len(row) <= max(places):
+                    raise UsageError(
+                        f"{self.data}, line {number} has {len(row)} column{'s' * (len(row) != 1)}: "
+                        "separate source and target by a comma"
+                    )
+                source, target = (row[p].replace(LONE_CR, "\r").encode("utf-8", "surrogateescape") for p in places)
+                yield RawPair(number, source, target)
+        except csv.Error as error:
+            raise UsageError(
+                f"{self.data}, line {ended + 1}: {error}: look for a double quote that is not closed"
+            ) from error
 
     def _jsonl(self) -> Iterator[RawPair]:
         for number, line in enumerate(raw_lines(self.data), start=1):
@@ -169,8 +171,8 @@ class TablePairs:
                 yield RawPair(number, b"", b"")
                 continue
             try:
-                row = json.loads(line)
-            except ValueError as error:
+                row = json.loads(line.decode("utf-8", "surrogateescape"))
+            except (ValueError, RecursionError) as error:
                 raise UsageError(
                     f"{self.data}, line {number} is not JSON ({error}): write one object a line"
                 ) from error
@@ -180,8 +182,23 @@ class TablePairs:
                     raise UsageError(
                         f'{self.data}, line {number} has no text under "{key}": every line needs source and target'
                     )
-                sides.append(row[key].encode("utf-8", "surrogatepass"))
+                sides.append(_bytes(row[key]))
             yield RawPair(number, *sides)
+
+
+def _csv_lines(path: Path) -> Iterator[str]:
+    """For the csv module, which would end a row at a lone `\\r`, too."""
+    for line in raw_lines(path):
+        text = line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+        yield text.replace("\r", LONE_CR) + "\n"
+
+
+def _bytes(text: str) -> bytes:
+    """Broken bytes as they were in the file, and what no file holds, such as `"\\ud800"`, as the doctor finds it."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _header(cells: list[str]) -> tuple[int, int] | None:

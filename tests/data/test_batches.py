@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regard.batch import BOS, EOS
-from regard.data import Batches, Corpus, Tokenizer, build_corpus, fingerprint
+from regard.data import Batches, Corpus, Tokenizer, build_corpus, fingerprint, made_of
 
 DRAW = np.random.default_rng(0)
 PAIRS = [
@@ -83,6 +86,48 @@ def test_token_files_are_made_once_of_what_they_say(tmp_path: Path) -> None:
     assert build("m").too_long == [2]
     batch = next(Batches(first, 100, 0).epoch(0))
     assert batch.source.dtype == torch.long and sorted(batch.rows.tolist()) == [0, 3]
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "starts.npy", "source_lengths.npy", "dtype.json", "corpus.json"])
+def test_token_files_that_were_cut_are_made_again(tmp_path: Path, name: str) -> None:
+    tokenizer = Tokenizer.train("words", ["a b c"], 100)
+    lines = [(n, "a b", "c " * n) for n in range(1, 9)]
+    folder = tmp_path / "corpus"
+
+    def build() -> Corpus:
+        return build_corpus(iter(lines), tokenizer, tokenizer, folder, fingerprint="x", max_length=20)
+
+    build()
+    content = (folder / name).read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"[]"):
+        (folder / name).write_bytes(damaged)
+        assert made_of(folder) is None
+        assert [len(build().target(i)) for i in range(8)] == list(range(1, 9))
+    (folder / name).unlink()
+    assert made_of(folder) is None and len(build()) == 8 and made_of(folder) == "x"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=60),
+    st.integers(1, 200),
+    st.booleans(),
+)
+def test_a_batch_is_cut_where_one_more_pair_would_break_the_budget(
+    sizes: list[tuple[int, int]], budget: int, shuffle: bool
+) -> None:
+    """Against the definition, one pair after the other."""
+    corpus = Corpus.in_memory([([4] * s, [5] * t) for s, t in sizes])
+    found = [batch.rows.tolist() for batch in Batches(corpus, budget, 0, shuffle=shuffle).epoch(2)]
+    assert sorted(row for batch in found for row in batch) == list(range(len(sizes)))
+
+    def area(rows: list[int]) -> int:
+        return len(rows) * max(max(sizes[row]) + 1 for row in rows)
+
+    assert all(area(batch) <= budget or len(batch) == 1 for batch in found)
+    if not shuffle:
+        for batch, after in pairwise(found):
+            assert area([*batch, after[0]]) > budget
+            assert all(sizes[row][::-1] <= sizes[after[0]][::-1] for row in batch)
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""Lines and tables are read as their bytes say: what ends a line, where a pair begins, what is broken."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regard.data import TablePairs, TextPairs, examine, kept, read_lines
+from regard.data.reader import raw_lines
+from regard.errors import UsageError
+
+
+def rows(path: Path, content: bytes) -> list[tuple[int, bytes | None, bytes | None]]:
+    path.write_bytes(content)
+    return [(pair.line, pair.source, pair.target) for pair in TablePairs(path)]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=9), min_size=2))
+def test_any_text_without_line_feed_stays_one_line(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    path = tmp_path_factory.mktemp("x") / "file"
+    path.write_bytes("first\n".encode() + "".join(line + "\n" for line in lines).encode())
+    found = [line.decode() for line in raw_lines(path)]
+    assert found == ["first", *lines]
+
+
+def test_the_shorter_file_ends_in_none(tmp_path: Path) -> None:
+    (tmp_path / "s").write_bytes(b"a\nb\nc")
+    (tmp_path / "t").write_bytes(b"x\n")
+    found = [(p.line, p.source, p.target) for p in TextPairs(tmp_path / "s", tmp_path / "t")]
+    assert found == [(1, b"a", b"x"), (2, b"b", None), (3, b"c", None)]
+
+
+def test_a_csv_row_ends_only_at_a_line_feed(tmp_path: Path) -> None:
+    strange = "a\rb\u2028c\x85d\x0be\x0cf"
+    assert rows(tmp_path / "a.csv", f"{strange},x\r\ng,y\n".encode()) == [(1, strange.encode(), b"x"), (2, b"g", b"y")]
+
+
+def test_a_csv_pair_has_the_line_where_it_begins(tmp_path: Path) -> None:
+    content = b'source,target\n"one\ntwo\nthree",x\n\nfour,"y ""z"""\n'
+    assert rows(tmp_path / "a.csv", content) == [(2, b"one\ntwo\nthree", b"x"), (5, b"", b""), (6, b"four", b'y "z"')]
+
+
+def test_a_quote_left_open_is_said_where_it_opens(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'a,b\n"c,d\n' + b"e,f\n" * 50_000)
+    with pytest.raises(UsageError, match=r"a\.csv, line 2: .* look for a double quote that is not closed"):
+        examine(TablePairs(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", b"a\tb\nc\xff\td\n"),
+        ("a.csv", b"a,b\nc\xff,d\n"),
+        ("a.jsonl", b'{"source": "a", "target": "b"}\n{"source": "c\xff", "target": "d"}\n'),
+    ],
+)
+def test_broken_bytes_in_a_table_are_one_dropped_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    corpus = TablePairs(tmp_path / name)
+    diagnosis = examine(corpus)
+    assert diagnosis.dropped == [(str(tmp_path / name), 2, "byte 2 is not UTF-8")]
+    assert list(kept(corpus, diagnosis)) == [(1, "a", "b")]
+
+
+def test_a_lone_surrogate_and_a_deep_nest_in_json(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"source": "a\\ud800", "target": "b"}\n{"source": "c", "target": "d"}\n')
+    assert [line for _, line, _ in examine(TablePairs(tmp_path / "a.jsonl")).dropped] == [1]
+    (tmp_path / "a.jsonl").write_bytes(b"[" * 200_000 + b"\n")
+    with pytest.raises(UsageError, match="line 1 is not JSON"):
+        examine(TablePairs(tmp_path / "a.jsonl"))
+
+
+def test_crlf_is_found_in_a_tsv_and_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"target\tsource\r\nb\ta\r\nd\tc\r\n")
+    corpus = TablePairs(tmp_path / "a.tsv")
+    diagnosis = examine(corpus)
+    assert [(finding.kind, finding.count) for finding in diagnosis.findings] == [("crlf", 2)]
+    assert list(kept(corpus, diagnosis)) == [(2, "a", "b"), (3, "c", "d")]
+
+
+def test_standard_input_is_read_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO("\ufeffa\u2028b\r\n\nآخر".encode())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert list(read_lines("-")) == ["a\u2028b", "", "آخر"]
+    Stdin.buffer = io.BytesIO(b"ok\n\xff\n")
+    with pytest.raises(UsageError, match="standard input, line 2, byte 1 is not UTF-8"):
+        list(read_lines("-"))
+
+
+def test_what_may_not_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(UsageError, match="secret cannot be read: Permission denied"):
+        list(raw_lines(tmp_path / "secret"))
