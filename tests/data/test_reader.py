@@ -23,7 +23,7 @@ def rows(path: Path, content: bytes) -> list[tuple[int, bytes | None, bytes | No
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=9), min_size=2))
 def test_any_text_without_line_feed_stays_one_line(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     path = tmp_path_factory.mktemp("x") / "file"
-    path.write_bytes("first\n".encode() + "".join(line + "\n" for line in lines).encode())
+    path.write_bytes(b"first\n" + "".join(line + "\n" for line in lines).encode())
     found = [line.decode() for line in raw_lines(path)]
     assert found == ["first", *lines]
 
