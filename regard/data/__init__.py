@@ -2,7 +2,8 @@
 
 from regard.data.batching import Batches
 from regard.data.corpus import Corpus, build_corpus, fingerprint, made_of
-from regard.data.doctor import Diagnosis, Finding, Statistics, examine, kept
+from regard.data.diagnosis import Diagnosis, Finding, Statistics
+from regard.data.doctor import examine, kept
 from regard.data.reader import TablePairs, TextPairs, read_lines
 from regard.data.tokenizer import Encoding, Kind, Tokenizer
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Int
+
+from regard.data.diagnosis import Diagnosis, Finding, SideStatistics, Statistics
 from regard.data.reader import RawPair, TablePairs, TextPairs
-from regard.errors import RegardError
+from regard.errors import UsageError
 
 SHOWN = 5  # line numbers named in a sentence
 TYPES = 200_000  # distinct words are counted up to here, so that memory stays bounded
-REMEMBERED = 5_000_000  # pairs whose hashes are kept to find duplicates
+REMEMBERED = 50_000_000  # pairs among which duplicates are looked for, at 8 bytes each
 NUMBERS = re.compile(r"\d+")
+ASKING = "?!？！؟"  # marks that a sentence and its translation both end in
 # What other programs take for the end of a line.
 STRANGE_ENDS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e]|\r(?!$)")
 
@@ -31,122 +35,59 @@ _KINDS = {
     "line-separator": "hold U+2028, U+0085 or another character that some programs take for the end of a line",
     "duplicate": "repeat an earlier pair",
     "copied": "have a target that is their source",
+    "long": "have more words than data.max_length allows tokens",
 }
 _DROPPED = {"blank-source", "blank-target", "blank-both", "invalid-utf8", "nul", "length-ratio"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong: on how many lines, which are the first, whether they are dropped."""
-
-    kind: str
-    count: int
-    lines: list[int]
-    sentence: str
-    fatal: bool = False
-    dropped: bool = False
-
-
-@dataclass
-class SideStatistics:
-    mean_words: float = 0.0
-    max_words: int = 0
-    mean_characters: float = 0.0
-    distinct_words: int = 0
-    distinct_characters: int = 0
-
-
-@dataclass
-class Statistics:
-    source: SideStatistics = field(default_factory=SideStatistics)
-    target: SideStatistics = field(default_factory=SideStatistics)
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """`pairs` is how many are kept; `dropped` says of each other one: file, line, reason."""
-
-    name: str
-    lines: int
-    pairs: int
-    findings: list[Finding]
-    dropped: list[tuple[str, int, str]]
-    statistics: Statistics
-
-    @property
-    def fatal(self) -> bool:
-        return any(finding.fatal for finding in self.findings)
-
-    def write_dropped(self, path: Path) -> None:
-        """`dropped.tsv`: file, line, reason."""
-        text = "file\tline\treason\n" + "".join(f"{file}\t{line}\t{why}\n" for file, line, why in self.dropped)
-        try:
-            path.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise RegardError(
-                f"{path} cannot be written ({error.strerror}): make room or choose another folder"
-            ) from error
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "lines": self.lines,
-            "pairs": self.pairs,
-            "fatal": self.fatal,
-            "findings": [vars(f) for f in self.findings],
-            "dropped": [{"file": f, "line": n, "reason": r} for f, n, r in self.dropped],
-            "statistics": {"source": vars(self.statistics.source), "target": vars(self.statistics.target)},
-        }
-
-    def __str__(self) -> str:
-        sides = (("source", self.statistics.source), ("target", self.statistics.target))
-        text = [f"{self.name}: {self.lines:,} lines, {self.pairs:,} pairs to train on"]
-        text += [
-            f"  {name}: {s.mean_words:.1f} words and {s.mean_characters:.1f} characters a line, "
-            f"{s.distinct_words:,} different words, {s.distinct_characters:,} different characters"
-            for name, s in sides
-        ]
-        text += [("✗ " if f.fatal else "- ") + f.sentence for f in self.findings] or ["nothing is wrong with it"]
-        return "\n".join(text)
 
 
 class _Side:
     """Counts of one side."""
 
     def __init__(self) -> None:
-        self.words = self.characters = self.longest = 0
+        self.lines = self.words = self.characters = self.most_words = self.most_characters = self.single = 0
         self.types: set[str] = set()
         self.alphabet: set[str] = set()
 
     def add(self, text: str) -> int:
         words = text.split()
+        self.lines += 1
         self.words += len(words)
-        self.longest = max(self.longest, len(words))
+        self.single += len(words) == 1
         self.characters += len(text)
+        self.most_words = max(self.most_words, len(words))
+        self.most_characters = max(self.most_characters, len(text))
         if len(self.types) < TYPES:
-            self.types.update(words)
+            self.types.update(words[: TYPES - len(self.types)])
         self.alphabet.update(text)
         return len(words)
 
-    def statistics(self, pairs: int) -> SideStatistics:
-        many = max(pairs, 1)
+    def statistics(self) -> SideStatistics:
+        many = max(self.lines, 1)
         return SideStatistics(
-            self.words / many, self.longest, self.characters / many, len(self.types), len(self.alphabet)
+            self.words / many,
+            self.most_words,
+            self.characters / many,
+            len(self.types),
+            len(self.alphabet),
+            self.most_characters,
+            self.single / many,
         )
 
 
 class _Examination:
-    def __init__(self, pairs: TextPairs | TablePairs) -> None:
-        self.pairs = pairs
+    """What is known so far. Of each pair 25 bytes are kept, whatever its length."""
+
+    def __init__(self, pairs: TextPairs | TablePairs, max_length: int | None) -> None:
+        self.pairs, self.max_length = pairs, max_length
         self.names = (str(pairs.source), str(pairs.target)) if isinstance(pairs, TextPairs) else (str(pairs.data),) * 2
         self.found: dict[str, tuple[int, list[int]]] = {}
         self.dropped: list[tuple[str, int, str]] = []
-        self.seen: set[int] = set()
         self.sides = (_Side(), _Side())
         self.kept = self.lines = 0
         self.counts = [0, 0]
-        self.ratios: list[tuple[float, int]] = []  # log ratio and line, of pairs long enough to judge
-        self.offbeat: list[int] = []  # numbers of lines whose digits or closing marks do not go together
+        # A number for each kept pair: its line, its hash, its log ratio of lengths (NaN where it is too short to
+        # judge), and whether digits or closing marks of its sides differ.
+        self.numbers, self.hashes, self.ratios, self.offbeat = array("q"), array("Q"), array("d"), array("b")
 
     def _paths(self) -> list[Path]:
         return [self.pairs.source, self.pairs.target] if isinstance(self.pairs, TextPairs) else [self.pairs.data]
@@ -192,21 +133,22 @@ class _Examination:
         words = self.sides[0].add(source), self.sides[1].add(target)
         if STRANGE_ENDS.search(source) or STRANGE_ENDS.search(target):
             self.note("line-separator", line)
-        mark = int.from_bytes(hashlib.blake2b(f"{source}\0{target}".encode(), digest_size=8).digest(), "little")
-        if mark in self.seen:
-            self.note("duplicate", line)
-        elif len(self.seen) < REMEMBERED:
-            self.seen.add(mark)
         if source == target:
             self.note("copied", line)
-        if max(words) >= 4:  # of fewer words no ratio can be judged
-            self.ratios.append((math.log((len(target) + 5) / (len(source) + 5)), line))
+        if self.max_length is not None and max(words) > self.max_length:
+            self.note("long", line)
+        if len(self.hashes) < REMEMBERED:
+            digest = hashlib.blake2b(f"{source}\0{target}".encode(), digest_size=8).digest()
+            self.hashes.append(int.from_bytes(digest, "little"))
+        self.numbers.append(line)
+        # Of fewer than four words no ratio can be judged.
+        self.ratios.append(math.log((len(target) + 5) / (len(source) + 5)) if max(words) >= 4 else math.nan)
         digits = [sorted(NUMBERS.findall(text)) for text in (source, target)]
-        if digits[0] != digits[1] or (source[-1] in "?!") != (target[-1] in "?!？！؟"):
-            self.offbeat.append(line)
+        self.offbeat.append(digits[0] != digits[1] or (source[-1] in ASKING) != (target[-1] in ASKING))
 
     def finish(self) -> Diagnosis:
         findings: list[Finding] = []
+        self._find_duplicates()
         if self.counts[0] != self.counts[1]:
             findings.append(self._unequal())
         else:
@@ -218,32 +160,49 @@ class _Examination:
                 )
         for kind, (count, lines) in self.found.items():
             findings.append(self._finding(kind, count, sorted(lines)))
-        statistics = Statistics(*(side.statistics(self.kept) for side in self.sides))
+        statistics = Statistics(*(side.statistics() for side in self.sides))
         kept = 0 if self.counts[0] != self.counts[1] else self.kept
-        return Diagnosis(self.pairs.name, self.lines, kept, findings, self.dropped, statistics)
+        dropped = sorted(self.dropped, key=lambda each: each[1])
+        return Diagnosis(self.pairs.name, self.lines, kept, findings, dropped, statistics)
+
+    def _find_duplicates(self) -> None:
+        """A repetition has the hash of an earlier pair. That two different pairs of ten million share one of 64 bits
+        has a chance of three in a million."""
+        hashes = np.asarray(self.hashes)
+        order = np.argsort(hashes, kind="stable")
+        again = np.sort(order[1:][hashes[order[1:]] == hashes[order[:-1]]])
+        if len(again):
+            self.found["duplicate"] = len(again), [self.numbers[i] for i in again[:SHOWN].tolist()]
 
     def _finding(self, kind: str, count: int, lines: list[int]) -> Finding:
         where = ", ".join(map(str, lines)) + (", …" if count > len(lines) else "")
         dropped = kind in _DROPPED
         does = _KINDS[kind] if count > 1 else _singular(_KINDS[kind])
+        if kind == "duplicate" and len(self.numbers) > REMEMBERED:
+            does += f" among the first {REMEMBERED:,}"
         sentence = f"{count:,} line{'s' * (count > 1)} {does}{'; dropped' if dropped else ''} (line {where})"
         return Finding(kind, count, lines, sentence, dropped=dropped)
 
     def _judge_ratios(self) -> None:
         """Drops pairs whose ratio of lengths is far from the corpus's own, measured by its median deviation."""
-        if len(self.ratios) < 20:
+        every = np.asarray(self.ratios)
+        ratios = every[~np.isnan(every)]
+        if len(ratios) < 20:
             return
-        ordered = sorted(ratio for ratio, _ in self.ratios)
-        middle = ordered[len(ordered) // 2]
-        deviations = sorted(abs(ratio - middle) for ratio in ordered)
-        limit = max(8 * 1.4826 * deviations[len(deviations) // 2], math.log(4))
-        for ratio, line in self.ratios:
-            if abs(ratio - middle) > limit:
-                self.kept -= 1
-                self.drop("length-ratio", line, 1, f"the target is {math.exp(ratio):.2g} times as long as the source")
+        middle = np.median(ratios)
+        limit = max(8 * 1.4826 * float(np.median(np.abs(ratios - middle))), math.log(4))
+        for i in np.flatnonzero(np.abs(every - middle) > limit).tolist():
+            self.kept -= 1
+            why = f"the target is {math.exp(self.ratios[i]):.2g} times as long as the source"
+            self.drop("length-ratio", self.numbers[i], 1, why)
 
     def _unequal(self) -> Finding:
-        first = _shift_begins(self.ratios, self.offbeat, min(self.counts))
+        first = _shift_begins(
+            np.asarray(self.numbers),
+            np.asarray(self.ratios),
+            np.asarray(self.offbeat),
+            min(self.counts),
+        )
         shorter = 0 if self.counts[0] < self.counts[1] else 1
         suspicion = (
             f"from about line {first} on the pairs do not go together, so look for a missing or extra line there"
@@ -275,7 +234,9 @@ def _starts_with_bom(path: Path) -> bool:
         return file.read(3) == b"\xef\xbb\xbf"
 
 
-def _shift_begins(ratios: list[tuple[float, int]], offbeat: list[int], lines: int) -> int | None:
+def _shift_begins(
+    numbers: Int[np.ndarray, " P"], ratios: Float[np.ndarray, " P"], offbeat: Int[np.ndarray, " P"], lines: int
+) -> int | None:
     """The line after which pairs stop going together: where two levels of disagreement explain the lines best.
 
     A pair disagrees when its numbers or closing marks differ, or its lengths do. If the share of disagreement
@@ -283,43 +244,49 @@ def _shift_begins(ratios: list[tuple[float, int]], offbeat: list[int], lines: in
     """
     if lines < 10:
         return None
-    middle = sorted(r for r, _ in ratios[: max(1, len(ratios) // 4)])
-    centre = middle[len(middle) // 2] if middle else 0.0
-    wrong = [0.0] * (lines + 1)
-    for line in offbeat:
-        if line <= lines:
-            wrong[line] += 1.0
-    for ratio, line in ratios:
-        if line <= lines:
-            wrong[line] += min(1.0, abs(ratio - centre))
-    total = sum(wrong)
-    best, place, before = 0.0, None, 0.0
-    for line in range(1, lines + 1):
-        before += wrong[line]
-        left, right = before / line, (total - before) / max(1, lines - line)
-        gain = (right - left) ** 2 * line * (lines - line)
-        if right > left and gain > best:
-            best, place = gain, line + 1
-    if place is None or place > lines - 2:  # the end of a file that was cut off, maybe within a line
+    judged = ~np.isnan(ratios)
+    first = ratios[judged][: max(1, int(judged.sum()) // 4)]
+    centre = float(np.median(first)) if len(first) else 0.0
+    wrong = np.zeros(lines)
+    # Tables of one file have no unequal sides, so a pair's line is its place here.
+    wrong[numbers - 1] = offbeat + np.where(judged, np.minimum(1.0, np.abs(ratios - centre)), 0.0)
+    before = np.cumsum(wrong)[:-1]
+    many = np.arange(1, lines)
+    left, right = before / many, (wrong.sum() - before) / (lines - many)
+    gain = np.where(right > left, (right - left) ** 2 * many * (lines - many), 0.0)
+    best = int(np.argmax(gain))
+    place = best + 2  # the first line of the right part, from 1
+    if gain[best] <= 0 or place > lines - 2:  # the end of a file that was cut off, maybe within a line
         return None
-    left = sum(wrong[1:place]) / (place - 1)
-    right = sum(wrong[place:]) / (lines - place + 1)
-    return place if right > 1.5 * left + 0.05 else None
+    return place if right[best] > 1.5 * left[best] + 0.05 else None
 
 
-def examine(pairs: TextPairs | TablePairs) -> Diagnosis:
-    """Reads the corpus once. UsageError where a file cannot be read at all."""
-    examination = _Examination(pairs)
+def examine(pairs: TextPairs | TablePairs, *, max_length: int | None = None) -> Diagnosis:
+    """Reads the corpus once. UsageError where a file cannot be read at all.
+
+    Dropped are lines without a side, with bytes that are no text, and with lengths that no translation has; the
+    rest is only said. Lines with more words than `max_length` (tokens) are among it, since each word is a token at
+    least; which lines have more tokens only `build_corpus` knows, and leaves them out.
+    """
+    examination = _Examination(pairs, max_length)
     for pair in pairs:
         examination.look(pair)
     return examination.finish()
 
 
 def kept(pairs: TextPairs | TablePairs, diagnosis: Diagnosis) -> Iterator[tuple[int, str, str]]:
-    """The pairs to train on: line number, source, target; without line ends and byte order marks."""
+    """The pairs to train on: line number, source, target; without line ends and byte order marks.
+
+    UsageError if a file is no longer what was examined.
+    """
     dropped = {line for _, line, _ in diagnosis.dropped}
     for pair in pairs:
         if pair.line in dropped or pair.source is None or pair.target is None:
             continue
-        source, target = (raw.removesuffix(b"\r").decode("utf-8") for raw in (pair.source, pair.target))
+        try:
+            source, target = (raw.removesuffix(b"\r").decode("utf-8") for raw in (pair.source, pair.target))
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{pairs.name}, line {pair.line} changed while it was read: start again when nobody writes to it"
+            ) from error
         yield pair.line, source, target

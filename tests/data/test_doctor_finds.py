@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regard.data import Diagnosis, TablePairs, TextPairs, examine, kept, read_lines
 from regard.errors import UsageError
@@ -84,6 +86,58 @@ def test_a_pair_whose_lengths_cannot_go_together_is_dropped(tmp_path: Path) -> N
     good = "".join(f"a sentence with some {'more ' * (i % 4)}words\n" for i in range(50))
     diagnosis = examine(pairs(tmp_path, good.encode() + b"yes\n", good.encode() + b"no " * 200 + b"\n"))
     assert found(diagnosis)["length-ratio"] == [51] and diagnosis.pairs == 50
+
+
+def test_statistics_by_hand(tmp_path: Path) -> None:
+    corpus = pairs(tmp_path, b"one two\none\n\n", "a b c\n\u4f60\u597d\u4f60\nlost\n".encode())
+    found = examine(corpus).statistics
+    assert vars(found.source) == {
+        "mean_words": 1.5,
+        "max_words": 2,
+        "mean_characters": 5.0,
+        "distinct_words": 2,
+        "distinct_characters": 6,  # o n e t w and the space
+        "max_characters": 7,
+        "single_words": 0.5,
+    }
+    assert (found.target.mean_words, found.target.distinct_characters, found.target.max_characters) == (2.0, 6, 5)
+
+
+def test_nothing_is_left(tmp_path: Path) -> None:
+    diagnosis = examine(pairs(tmp_path, b"\n\n", b"a\n\n"))
+    assert diagnosis.pairs == 0 and len(diagnosis.dropped) == 2 and not diagnosis.fatal
+    assert diagnosis.statistics.source.mean_words == 0.0
+
+
+def test_lines_too_long_for_the_model_are_said_and_kept(tmp_path: Path) -> None:
+    corpus = pairs(tmp_path, b"a b c\na b\n", b"x y z\nx y z w\n")
+    diagnosis = examine(corpus, max_length=3)
+    assert found(diagnosis) == {"long": [2]} and diagnosis.pairs == 2
+    assert "long" not in found(examine(corpus))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "ü", "\u4f60"]), min_size=1, max_size=30))
+def test_every_repetition_is_counted_once(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
+    text = "".join(word + "\n" for word in words).encode()
+    corpus = pairs(tmp_path_factory.mktemp("x"), text, b"t\n" * len(words))
+    again = [n for n, word in enumerate(words, start=1) if word in words[: n - 1]]
+    [*doubled] = [f for f in examine(corpus).findings if f.kind == "duplicate"]
+    assert [(f.count, f.lines) for f in doubled] == ([(len(again), again[:5])] if again else [])
+
+
+def test_what_is_dropped_is_listed_in_the_order_of_the_file(tmp_path: Path) -> None:
+    good = b"a sentence with some more words\n"
+    source = good * 30 + b"yes\n" + good * 30 + b"\n"
+    diagnosis = examine(pairs(tmp_path, source, good * 30 + b"no " * 200 + b"\n" + good * 31))
+    assert [line for _, line, _ in diagnosis.dropped] == [31, 62]
+
+
+def test_a_file_that_changes_between_two_readings_is_said(tmp_path: Path) -> None:
+    corpus = pairs(tmp_path, b"a\nb\n", b"c\nd\n")
+    diagnosis = examine(corpus)
+    (tmp_path / "t").write_bytes(b"c\n\xff\n")
+    with pytest.raises(UsageError, match="line 2 changed while it was read"):
+        list(kept(corpus, diagnosis))
 
 
 def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
