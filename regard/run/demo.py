@@ -47,7 +47,7 @@ def demonstrate(out: Path, minutes: float, console: Console, *, again: bool = Fa
         _write_pairs(data / "dev.tsv", dev_words)
         tree = {
             "data": {"data": str((data / "train.tsv").resolve()), "valid_data": str((data / "dev.tsv").resolve())},
-            "training": {"minutes": minutes},
+            "training": {"minutes": minutes, "warmup": 100},  # a few hundred steps are all there is time for
         }
         model = train(tree, out, console, origin="regard demo")
     with tempfile.TemporaryDirectory() as temporary:
