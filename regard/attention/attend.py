@@ -5,27 +5,25 @@ e_ts = score(q_t, k_s)      α_t = normalize(e_t)      c_t = Σ_s α_ts v_s
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from regard.attention.normalizers import Normalizer, softmax
-from regard.attention.scopes import Causal, Global, Scope, render
+from regard.attention import local
+from regard.attention.normalizers import Normalizer, masked, softmax
+from regard.attention.positions import Bias, Relative
+from regard.attention.scopes import Causal, Global, LocalPredictive, Scope, Window, render
 from regard.attention.scores import Score
 from regard.dropout import dropout
 
 # Below this many scores per row of the batch, PyTorch's fused CPU kernel loses to matmul, softmax, matmul: its
 # backward walks blocks far larger than a sentence. Measured by benchmarks/attention_paths.py.
 FUSED_CPU_SCORES = 256 * 256
-
-
-class Bias(Protocol):
-    """Something added to the scores that depends on positions alone; any leading dimensions must broadcast."""
-
-    def __call__(self, query: Int[Tensor, "T 1"], key: Int[Tensor, "1 S"]) -> Float[Tensor, "... T S"]: ...
+# How many times longer than the window a source has to be before local attention is worth its bookkeeping.
+LOCAL_PAYS = 4
 
 
 class Attend(nn.Module):
@@ -34,7 +32,7 @@ class Attend(nn.Module):
     `score`      one of `regard.attention.scores`
     `normalize`  one of `regard.attention.normalizers`
     `scope`      which positions may be seen, one of `regard.attention.scopes`; None means all
-    `bias`       added to the scores, from positions alone; None means nothing
+    `bias`       positions inside attention, one of `regard.attention.positions`; None means none
     `dropout`    the share of weights dropped in training
 
     `q [..., T, Dq]`, `k [..., S, Dk]`, `v [..., S, Dv]`, `mask` boolean and broadcastable to `[..., T, S]`, True =
@@ -47,8 +45,8 @@ class Attend(nn.Module):
         self,
         score: Score,
         normalize: Normalizer = softmax,
-        scope: Scope | None = None,
-        bias: Bias | None = None,
+        scope: Scope | LocalPredictive | None = None,
+        bias: Bias | Relative | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -57,6 +55,11 @@ class Attend(nn.Module):
         self.scope = scope
         self.bias = bias
         self.dropout = dropout
+        self.recorder: Callable[[Tensor], None] | None = None  # set by `regard.attention.record`
+
+    def project(self, k: Float[Tensor, "... S Dk"]) -> Float[Tensor, "... S Dp"]:
+        """The work that depends on the keys alone, for calls with `projected=True`."""
+        return self.score.project(k)
 
     def forward(
         self,
@@ -68,7 +71,12 @@ class Attend(nn.Module):
         start: int = 0,
         projected: bool = False,
     ) -> Float[Tensor, "... T Dv"]:
-        """The context, by the fused kernel where it equals the reference and is faster, else by the reference."""
+        """The context, by the fastest way that equals the reference: near keys alone where the scope is narrow, the
+        fused kernel where it is faster, else the plain formula."""
+        if self.recorder is not None:
+            return self.reference(q, k, v, mask, start=start, projected=projected)
+        if self._is_local(q, k, mask):
+            return self._local(q, k if projected else self.score.project(k), v, mask, start)
         if self._fuses(q, k, projected):
             factors = self.score.factor(q, k)
             if factors is not None:
@@ -87,7 +95,13 @@ class Attend(nn.Module):
     ) -> Float[Tensor, "... T Dv"]:
         """The plain formula: `weights @ v`."""
         weights = self.weights(q, k, mask, start=start, projected=projected)
-        return dropout(weights, self.dropout, self.training).to(v.dtype) @ v
+        if self.recorder is not None:
+            self.recorder(weights)
+        weights = self._drop(weights).to(v.dtype)
+        context = weights @ v
+        if isinstance(self.bias, Relative):
+            context = context + self.bias.spread(weights, *_places(q.shape[-2], k.shape[-2], start, q.device))
+        return context
 
     def weights(
         self,
@@ -100,53 +114,91 @@ class Attend(nn.Module):
     ) -> Float[Tensor, "... T S"]:
         """The weights, before dropout."""
         scores = self.score.compare(q, k) if projected else self.score(q, k)
+        return self._normalised(scores, q, mask, start)
+
+    def _normalised(
+        self, scores: Float[Tensor, "... T S"], q: Float[Tensor, "... T Dq"], mask: Tensor | None, start: int
+    ) -> Float[Tensor, "... T S"]:
+        """From scores to weights: bias, mask and scope, normalizer."""
+        queries, keys = scores.shape[-2:]
         if self.bias is not None:
-            scores = scores + self._bias(self.bias, scores, start)
-        seen = self._seen(scores.shape[-2], scores.shape[-1], mask, start, scores.device)
-        if seen is None:
-            return self.normalize(scores)
-        empty = ~seen.any(dim=-1, keepdim=True)
-        # A row that sees nothing is normalised as if it saw everything, which is finite, and then emptied.
-        hidden = ~(seen | empty)
-        weights = self.normalize(scores.masked_fill(hidden, float("-inf")))
-        if scores.is_cuda or bool(empty.any()):  # asking the device would stop it, so there the row is always emptied
-            weights = weights.masked_fill(empty, 0.0)
-        return weights
+            places = _places(queries, keys, start, scores.device)
+            added = self.bias.score(q, *places) if isinstance(self.bias, Relative) else self.bias(*places)
+            scores = scores + added.to(scores.dtype)
+        if isinstance(self.scope, LocalPredictive):
+            key = torch.arange(keys, device=scores.device)
+            center = self.scope.center(q, keys if mask is None else mask.sum(dim=-1))[..., None]
+            near = self.scope.within(center.detach(), key)
+            weights = masked(self.normalize, scores, near if mask is None else near & mask)
+            return self.scope.weigh(weights, center, key)
+        return masked(self.normalize, scores, self._seen(queries, keys, mask, start, scores.device))
+
+    def _drop(self, weights: Tensor) -> Tensor:
+        return dropout(weights, self.dropout, self.training)
 
     def _seen(self, queries: int, keys: int, mask: Tensor | None, start: int, device: torch.device) -> Tensor | None:
         """The mask and the scope together; None where everything may be seen."""
-        if self.scope is None or isinstance(self.scope, Global):
+        if self.scope is None or isinstance(self.scope, Global | LocalPredictive):
             return mask
         if isinstance(self.scope, Causal) and queries == 1 and keys <= start + 1:
             return mask  # one step on from a cache: all that is there may be seen
         scope = render(self.scope, queries, keys, start, device)
         return scope if mask is None else scope & mask
 
-    @staticmethod
-    def _bias(bias: Bias, scores: Tensor, start: int) -> Tensor:
-        queries, keys = scores.shape[-2:]
-        query = torch.arange(start, start + queries, device=scores.device)[:, None]
-        key = torch.arange(keys, device=scores.device)[None, :]
-        return bias(query, key).to(scores.dtype)
+    def _is_local(self, q: Tensor, k: Tensor, mask: Tensor | None) -> bool:
+        """Whether each query sees few of the keys. Its mask must be one of keys, the same for all queries."""
+        if not isinstance(self.scope, Window | LocalPredictive) or self.bias is not None or self.score.positional:
+            return False
+        return k.shape[-2] >= LOCAL_PAYS * self.scope.width and (mask is None or mask.shape[-2] == 1)
+
+    def _local(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int) -> Tensor:
+        def rows(scores: Tensor, seen: Tensor) -> Tensor:
+            return masked(self.normalize, scores, seen)
+
+        if isinstance(self.scope, LocalPredictive):
+            return local.gathered(self.score.compare, rows, self.scope, q, k, v, mask, self._drop)
+        assert isinstance(self.scope, Window)
+        return local.banded(
+            self.score.compare, lambda scores, seen: self._drop(rows(scores, seen)), self.scope, q, k, v, mask, start
+        )
 
     def _fuses(self, q: Tensor, k: Tensor, projected: bool) -> bool:
-        """Whether the fused kernel computes the same thing, faster. It knows softmax, and no bias of ours."""
-        if self.normalize is not softmax or self.bias is not None or projected:
+        """Whether the fused kernel computes the same thing, faster. It knows softmax and what is added to scores."""
+        if self.normalize is not softmax or projected or isinstance(self.bias, Relative):
+            return False
+        if isinstance(self.scope, LocalPredictive):
             return False
         return q.is_cuda or q.shape[-2] * k.shape[-2] >= FUSED_CPU_SCORES
 
     def _fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int) -> Tensor:
         rate = self.dropout if self.training else 0.0
         q, k = q.to(v.dtype), k.to(v.dtype)
-        if mask is None and start == 0 and isinstance(self.scope, Causal) and q.shape[-2] == k.shape[-2]:
+        queries, keys = q.shape[-2], k.shape[-2]
+        plain = self.bias is None
+        if plain and mask is None and start == 0 and isinstance(self.scope, Causal) and queries == keys:
             return scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True, scale=1.0)
-        seen = self._seen(q.shape[-2], k.shape[-2], mask, start, q.device)
+        seen = self._seen(queries, keys, mask, start, q.device)
+        added = None
+        if self.bias is not None:
+            assert not isinstance(self.bias, Relative)
+            added = self.bias(*_places(queries, keys, start, q.device)).to(q.dtype)
         if seen is None:
-            return scaled_dot_product_attention(q, k, v, dropout_p=rate, scale=1.0)
+            return scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=rate, scale=1.0)
         empty = ~seen.any(dim=-1, keepdim=True)
-        context = scaled_dot_product_attention(q, k, v, attn_mask=seen | empty, dropout_p=rate, scale=1.0)
+        allowed = seen | empty
+        if added is not None:
+            allowed = added.masked_fill(~allowed, float("-inf"))
+        context = scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=rate, scale=1.0)
         return context.masked_fill(empty, 0.0)
 
     def extra_repr(self) -> str:
         name = getattr(self.normalize, "__name__", repr(self.normalize))
         return f"normalize={name}, scope={self.scope}, bias={self.bias}, dropout={self.dropout}"
+
+
+def _places(queries: int, keys: int, start: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Positions [T, 1] and [1, S], of which the first query's is `start`."""
+    return (
+        torch.arange(start, start + queries, device=device)[:, None],
+        torch.arange(keys, device=device)[None, :],
+    )

@@ -1,0 +1,91 @@
+"""Local attention at the cost of its window, O(T·W) instead of O(T·S).
+
+A score compares any queries with any keys, so it is given the keys near each query and no others. Where windows move
+in step with the query (`banded`) they are slices that overlap; where each query says where it looks (`gathered`) its
+keys are picked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import embedding, pad
+
+from regard.attention.scopes import LocalPredictive, Window
+
+Compare = Callable[[Tensor, Tensor], Tensor]
+Rows = Callable[[Tensor, Tensor], Tensor]  # scores and where they may be seen, to weights
+
+BLOCK = 32  # queries that share a slice of keys, at least: smaller products are slower than the work they save
+
+
+def banded(
+    compare: Compare,
+    rows: Rows,
+    window: Window,
+    q: Float[Tensor, "... T Dq"],
+    k: Float[Tensor, "... S Dk"],
+    v: Float[Tensor, "... S Dv"],
+    mask: Bool[Tensor, "... 1 S"] | None,
+    start: int,
+) -> Float[Tensor, "... T Dv"]:
+    """Attention within `window`. Blocks of queries look at the slice of keys that any of them can see."""
+    queries, keys = q.shape[-2], k.shape[-2]
+    size = min(queries, max(window.width, BLOCK))
+    blocks = -(-queries // size)
+    span = size + window.left + window.right
+    first = start - window.left  # the key at the head of the first slice, if there is one
+    last = first + (blocks - 1) * size + span
+
+    def slices(x: Tensor) -> Tensor:
+        """[..., S, D] to [..., blocks, span, D], zeros where there is no key."""
+        inside = x[..., max(first, 0) : max(last, 0), :]
+        before = min(max(-first, 0), last - first)
+        whole = pad(inside, (0, 0, before, last - first - before - inside.shape[-2]))
+        return whole.unfold(-2, span, size).transpose(-1, -2)
+
+    place = torch.arange(span, device=q.device)
+    ahead = place - torch.arange(size, device=q.device)[:, None]
+    position = first + torch.arange(blocks, device=q.device)[:, None] * size + place
+    seen = (ahead >= 0) & (ahead < window.width) & ((position >= 0) & (position < keys))[:, None, :]
+    if mask is not None:
+        seen = seen & slices(mask.transpose(-1, -2)).transpose(-1, -2)
+    asking = pad(q, (0, 0, 0, blocks * size - queries)).unflatten(-2, (blocks, size))
+    weights = rows(compare(asking, slices(k)), seen)
+    return (weights.to(v.dtype) @ slices(v)).flatten(-3, -2)[..., :queries, :]
+
+
+def gathered(
+    compare: Compare,
+    rows: Rows,
+    scope: LocalPredictive,
+    q: Float[Tensor, "... T Dq"],
+    k: Float[Tensor, "... S Dk"],
+    v: Float[Tensor, "... S Dv"],
+    mask: Bool[Tensor, "... 1 S"] | None,
+    drop: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "... T Dv"]:
+    """Attention around the position that each query predicts. `drop` is the dropout of weights."""
+    keys = k.shape[-2]
+    center = scope.center(q, keys if mask is None else mask.sum(dim=-1))[..., None]  # [..., T, 1]
+    first = (center.detach() - scope.window).ceil().long()
+    place = first + torch.arange(scope.width, device=q.device)  # [..., T, W]
+    seen = scope.within(center.detach(), place) & (place >= 0) & (place < keys)
+    place = place.clamp(0, keys - 1)
+    if mask is not None:
+        everywhere = mask.expand(*place.shape[:-1], keys)
+        seen = seen & everywhere.gather(-1, place)
+    scores = compare(q[..., None, :], _picked(k, place))[..., 0, :]
+    weights = drop(scope.weigh(rows(scores, seen), center, place)).to(v.dtype)
+    return (weights[..., None, :] @ _picked(v, place))[..., 0, :]
+
+
+def _picked(x: Float[Tensor, "... S D"], place: Tensor) -> Float[Tensor, "... T W D"]:
+    """The rows of x at those places. The leading dimensions of x may be 1 where those of `place` are more."""
+    lead, (size, features) = x.shape[:-2], x.shape[-2:]
+    source = torch.arange(lead.numel(), device=x.device).view(*lead, 1, 1)
+    # As a lookup in one table: its backward adds rows up far faster than that of indexing does.
+    return embedding(source * size + place, x.reshape(-1, features))

@@ -1,0 +1,236 @@
+"""Attention whose next look depends on the last ones: scores that read a trail, and alignments that only go forward.
+
+`StatefulAttend` is an `Attend` that takes a `Trail` and returns the next one beside the context. Its steps go one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from regard.attention.attend import Attend
+from regard.attention.hard import one_hot
+from regard.attention.normalizers import Normalizer, masked, softmax
+from regard.attention.scopes import LocalPredictive, Scope
+from regard.attention.scores import RememberingScore, Score
+from regard.attention.trail import Trail
+
+
+@runtime_checkable
+class Forward(Protocol):
+    """A normalizer that goes on from where the step before stood."""
+
+    def begin(self, like: Float[Tensor, "... S"]) -> Float[Tensor, "... S"]:
+        """Where it stands before the first step."""
+        ...
+
+    def follow(
+        self, scores: Float[Tensor, "... 1 S"], seen: Bool[Tensor, "... 1 S"] | None, last: Float[Tensor, "... S"]
+    ) -> Float[Tensor, "... 1 S"]:
+        """Where it stands after a step."""
+        ...
+
+
+class Monotonic(nn.Module):
+    """Hard monotonic attention (Raffel et al. 2017): go right from where the last step stopped, and stop at position s
+    with probability `p_s = sigmoid(e_s + offset)`.
+
+    In training the expected alignment over all ways to go, `α_ts = p_ts Σ_{k≤s} α_{t-1,k} Π_{l=k}^{s-1} (1 - p_tl)`,
+    with noise of standard deviation `noise` on the energies, which makes the p settle at 0 or 1. At prediction the
+    first position not before the last one with p > ½. Where none stops, the weights are zeros from then on.
+    """
+
+    ignores_shift = False
+    sums_to_one = False  # what runs past the end is lost
+
+    def __init__(self, offset: float = -1.0, noise: float = 1.0) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(float(offset)))
+        self.noise = noise
+
+    def begin(self, like: Float[Tensor, "... S"]) -> Float[Tensor, "... S"]:
+        return one_hot(torch.zeros(like.shape[:-1], dtype=torch.long, device=like.device), like)
+
+    def follow(
+        self, scores: Float[Tensor, "... 1 S"], seen: Bool[Tensor, "... 1 S"] | None, last: Float[Tensor, "... S"]
+    ) -> Float[Tensor, "... 1 S"]:
+        energy = (scores.float() if scores.dtype == torch.bfloat16 else scores)[..., 0, :] + self.offset
+        if self.training and self.noise:
+            energy = energy + self.noise * torch.randn_like(energy)
+        if not self.training:
+            stops = energy > 0
+            if seen is not None:
+                stops = stops & seen[..., 0, :]
+            reached = last.cumsum(dim=-1) > 0.5
+            stops = stops & reached
+            first = stops & (stops.cumsum(dim=-1) == 1)
+            return first.to(energy.dtype)[..., None, :]
+        with torch.autocast(energy.device.type, enabled=False):  # sums of many logarithms
+            last = last.to(energy.dtype)
+            return expected_alignment(energy, None if seen is None else seen[..., 0, :], last)[..., None, :]
+
+    def extra_repr(self) -> str:
+        return f"noise={self.noise}"
+
+
+def expected_alignment(
+    energy: Float[Tensor, "... S"], seen: Bool[Tensor, "... S"] | None, last: Float[Tensor, "... S"]
+) -> Float[Tensor, "... S"]:
+    """`p_s Σ_{k≤s} last_k Π_{l=k}^{s-1} (1 - p_l)` with `p = sigmoid(energy)`, 0 where nothing may be seen.
+
+    The products are differences of sums of logarithms, all pairs (k, s) at once: exact, where the paper's cumulative
+    products underflow.
+    """
+    stay = torch.nn.functional.logsigmoid(energy)
+    go = torch.nn.functional.logsigmoid(-energy)  # log(1 - p)
+    if seen is not None:
+        stay = stay.masked_fill(~seen, float("-inf"))
+        go = go.masked_fill(~seen, 0.0)
+    passed = go.cumsum(dim=-1) - go  # Σ_{l<s} log(1 - p_l)
+    between = passed[..., None, :] - passed[..., :, None]  # [..., k, s]
+    size = energy.shape[-1]
+    forward = torch.ones(size, size, dtype=torch.bool, device=energy.device).triu()
+    ways = between.masked_fill(~forward, float("-inf")).exp()
+    return stay.exp() * (last[..., None, :] @ ways)[..., 0, :]
+
+
+class StatefulAttend(Attend):
+    """An `Attend` with a score that remembers (`LocationSensitive`, `Coverage`) or a normalizer that goes forward
+    (`Monotonic`), or both. Called with `trail=`, which `begin` makes, it returns the context and the next trail."""
+
+    def __init__(
+        self,
+        score: Score,
+        normalize: Normalizer | Monotonic = softmax,
+        scope: Scope | LocalPredictive | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(score, softmax, scope, None, dropout)
+        self.normalize = normalize  # type: ignore[assignment]
+
+    def begin(self, sources: Float[Tensor, "B S D"]) -> Trail:
+        """Before the first step of one hypothesis a source."""
+        nothing = torch.zeros(sources.shape[:-1], dtype=sources.dtype, device=sources.device)
+        return Trail(self.normalize.begin(nothing) if isinstance(self.normalize, Forward) else nothing, nothing)
+
+    def forward(  # type: ignore[override]
+        self,
+        q: Float[Tensor, "... T Dq"],
+        k: Float[Tensor, "... S Dk"],
+        v: Float[Tensor, "... S Dv"],
+        mask: Bool[Tensor, "..."] | None = None,
+        *,
+        trail: Trail,
+        start: int = 0,
+        projected: bool = False,
+    ) -> tuple[Float[Tensor, "... T Dv"], Trail]:
+        """The context of each query, and the trail after the last."""
+        weights, trail = self.walk(q, k, mask, trail=trail, start=start, projected=projected)
+        if self.recorder is not None:
+            self.recorder(weights)
+        return self._drop(weights).to(v.dtype) @ v, trail
+
+    def reference(self, *arguments, **options):  # type: ignore[no-untyped-def, override]
+        """The plain formula, which is all there is."""
+        return self.forward(*arguments, **options)
+
+    def weights(  # type: ignore[override]
+        self,
+        q: Float[Tensor, "... T Dq"],
+        k: Float[Tensor, "... S Dk"],
+        mask: Bool[Tensor, "..."] | None = None,
+        *,
+        trail: Trail,
+        start: int = 0,
+        projected: bool = False,
+    ) -> Float[Tensor, "... T S"]:
+        """The weights, before dropout."""
+        return self.walk(q, k, mask, trail=trail, start=start, projected=projected)[0]
+
+    def walk(
+        self,
+        q: Float[Tensor, "... T Dq"],
+        k: Float[Tensor, "... S Dk"],
+        mask: Bool[Tensor, "..."] | None = None,
+        *,
+        trail: Trail,
+        start: int = 0,
+        projected: bool = False,
+    ) -> tuple[Float[Tensor, "... T S"], Trail]:
+        """The weights of step after step, and the trail behind the last."""
+        keys = k if projected else self.project(k)
+        found = []
+        for index, query in enumerate(q.split(1, dim=-2)):
+            rows = mask if mask is None or mask.shape[-2] == 1 else mask[..., index : index + 1, :]
+            weights, trail = self._step(query, keys, rows, trail, start + index)
+            found.append(weights)
+        return torch.cat(found, dim=-2), trail
+
+    def _step(
+        self, q: Float[Tensor, "... 1 Dq"], keys: Tensor, mask: Tensor | None, trail: Trail, position: int
+    ) -> tuple[Float[Tensor, "... 1 S"], Trail]:
+        scores = self._scores(self.score, q, keys, trail)
+        if isinstance(self.normalize, Forward):
+            seen = self._seen(1, scores.shape[-1], mask, position, scores.device)
+            weights = self.normalize.follow(scores, seen, trail.last)
+        else:
+            weights = self._normalised(scores, q, mask, position)
+        return weights, trail.after(weights[..., 0, :], weights[..., 0, :])
+
+    @staticmethod
+    def _scores(score: Score, q: Tensor, keys: Tensor, trail: Trail) -> Tensor:
+        return score.compare(q, keys, trail) if isinstance(score, RememberingScore) else score.compare(q, keys)
+
+
+class MoChA(StatefulAttend):
+    """Monotonic chunkwise attention (Chiu & Raffel 2018): where the monotonic part stops, softmax over the `width`
+    positions that end there, by a score of its own.
+
+    `score` and `chunk` project keys to one size. `β_ts = Σ_{k=s}^{s+w-1} α_tk exp(u_s) / Σ_{l=k-w+1}^{k} exp(u_l)`, where α is the monotonic alignment, expected in
+    training and one position at prediction, and u the chunk score.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        chunk: Score,
+        width: int = 3,
+        monotonic: Monotonic | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(score, monotonic if monotonic is not None else Monotonic(), None, dropout)
+        if width < 1:
+            raise ValueError(f"a chunk holds at least 1 position, not {width}")
+        self.chunk = chunk
+        self.width = width
+
+    def project(self, k: Float[Tensor, "... S Dk"]) -> Float[Tensor, "... S Dp"]:
+        """What both scores make of the keys, side by side and of one size."""
+        return torch.cat((self.score.project(k), self.chunk.project(k)), dim=-1)
+
+    def _step(
+        self, q: Float[Tensor, "... 1 Dq"], keys: Tensor, mask: Tensor | None, trail: Trail, position: int
+    ) -> tuple[Float[Tensor, "... 1 S"], Trail]:
+        stopping, inside = keys.chunk(2, dim=-1)
+        assert isinstance(self.normalize, Monotonic)
+        alignment = self.normalize.follow(self._scores(self.score, q, stopping, trail), mask, trail.last)
+        weights = chunkwise(alignment, self._scores(self.chunk, q, inside, trail), mask, self.width)
+        return weights, trail.after(alignment[..., 0, :], weights[..., 0, :])
+
+    def extra_repr(self) -> str:
+        return f"width={self.width}, " + super().extra_repr()
+
+
+def chunkwise(
+    alignment: Float[Tensor, "... 1 S"], energy: Float[Tensor, "... 1 S"], mask: Tensor | None, width: int
+) -> Float[Tensor, "... 1 S"]:
+    """Each stop's weight, shared out by softmax over the `width` positions that end at it."""
+    keys = energy.shape[-1]
+    key = torch.arange(keys, device=energy.device)
+    chunk = (key <= key[:, None]) & (key > key[:, None] - width)  # [stop, position]
+    seen = chunk if mask is None else chunk & mask
+    inside = masked(softmax, energy.expand(*energy.shape[:-2], keys, keys), seen)
+    return alignment @ inside
