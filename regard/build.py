@@ -8,12 +8,24 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from regard.attention import Attend, MultiHead, Rotary
-from regard.attention.normalizers import Normalizer, softmax, sparsemax
-from regard.attention.scopes import Causal, Scope, Window
-from regard.attention.scores import Additive, Dot, General, ScaledDot, Score
+from regard.attention import Alibi, Attend, Bias, Hard, MoChA, Monotonic, MultiHead, Relative, Rotary, StatefulAttend
+from regard.attention.normalizers import Normalizer, entmax15, sigmoid, softmax, sparsemax, top_k
+from regard.attention.scopes import Causal, LocalMonotonic, LocalPredictive, Scope, Window
+from regard.attention.scores import (
+    Additive,
+    Cosine,
+    Coverage,
+    Distance,
+    Dot,
+    General,
+    Location,
+    LocationSensitive,
+    ScaledDot,
+    Score,
+)
 from regard.config import AttentionPart, ModelPart, RecurrentPart, ScopePart, TrainingPart, TransformerPart
-from regard.config.recipe import CausalScope, GlobalScope, WindowScope
+from regard.config.recipe import CausalScope, GlobalScope, LocalMonotonicScope, LocalPredictiveScope, WindowScope
+from regard.errors import UsageError
 from regard.layers import (
     Bridge,
     DecoderLayer,
@@ -27,6 +39,7 @@ from regard.layers import (
 )
 from regard.models import (
     BahdanauDecoder,
+    CopyingDecoder,
     EncoderDecoder,
     FixedDecoder,
     LuongDecoder,
@@ -40,7 +53,8 @@ from regard.training.precision import Precision
 from regard.training.schedule import Schedule
 
 
-def score(part: AttentionPart, query_dim: int, key_dim: int, hidden: int) -> Score:
+def score(part: AttentionPart, query_dim: int, key_dim: int, hidden: int, max_length: int) -> Score:
+    inner = part.hidden or hidden
     match part.score:
         case "dot":
             return Dot()
@@ -49,7 +63,17 @@ def score(part: AttentionPart, query_dim: int, key_dim: int, hidden: int) -> Sco
         case "general":
             return General(query_dim, key_dim)
         case "additive":
-            return Additive(query_dim, key_dim, part.hidden or hidden)
+            return Additive(query_dim, key_dim, inner)
+        case "cosine":
+            return Cosine()
+        case "distance":
+            return Distance()
+        case "location":
+            return Location(query_dim, max_length + 1)  # and the end of the source
+        case "location-sensitive":
+            return LocationSensitive(query_dim, key_dim, inner, part.filters, part.width)
+        case "coverage":
+            return Coverage(query_dim, key_dim, inner)
         case never:
             assert_never(never)
 
@@ -60,11 +84,21 @@ def normalizer(part: AttentionPart) -> Normalizer:
             return softmax
         case "sparsemax":
             return sparsemax
+        case "entmax15":
+            return entmax15
+        case "sigmoid":
+            return sigmoid
+        case "top-k":
+            return top_k(part.top_k)
+        case "hard":
+            return Hard(part.estimator, temperature=part.temperature)
+        case "monotonic" | "mocha":
+            raise ValueError(f"{part.normalize} goes from step to step: `attend` makes it")
         case never:
             assert_never(never)
 
 
-def scope(part: ScopePart) -> Scope | None:
+def scope(part: ScopePart, query_dim: int) -> Scope | LocalPredictive | None:
     match part:
         case GlobalScope():
             return None
@@ -72,6 +106,10 @@ def scope(part: ScopePart) -> Scope | None:
             return Causal()
         case WindowScope():
             return Window(part.left, part.right)
+        case LocalMonotonicScope():
+            return LocalMonotonic(part.window)
+        case LocalPredictiveScope():
+            return LocalPredictive(query_dim, part.window, renormalise=part.renormalise)
         case never:
             assert_never(never)
 
@@ -83,8 +121,31 @@ def backward_only(part: ScopePart) -> Scope:
             return Causal()
         case WindowScope():
             return Window(part.left, 0)
+        case LocalMonotonicScope():
+            return Window(part.window, 0)
+        case LocalPredictiveScope():
+            raise UsageError(
+                'scope = "local-predictive" asks for the length of what it looks at, which a decoder does not know of its '
+                "own output: give it to model.encoder_attention or model.cross_attention"
+            )
         case never:
             assert_never(never)
+
+
+def attend(part: AttentionPart, query_dim: int, key_dim: int, hidden: int, max_length: int) -> Attend:
+    """A mechanism for a recurrent decoder."""
+
+    def new_score() -> Score:
+        return score(part, query_dim, key_dim, hidden, max_length)
+
+    match part.normalize:
+        case "monotonic":
+            return StatefulAttend(new_score(), Monotonic())
+        case "mocha":
+            return MoChA(new_score(), Additive(query_dim, key_dim, part.hidden or hidden), part.chunk)
+        case _:
+            kind = StatefulAttend if part.remembers else Attend
+            return kind(new_score(), normalizer(part), scope(part.scope, query_dim))
 
 
 def encoder_decoder(
@@ -93,7 +154,7 @@ def encoder_decoder(
     """A model for vocabularies of those sizes; `shared` says that they are one vocabulary, with one embedding."""
     match part:
         case RecurrentPart():
-            return _recurrent(part, source_size, target_size, shared)
+            return _recurrent(part, source_size, target_size, shared, max_length)
         case TransformerPart():
             return _transformer(part, source_size, target_size, shared, max_length)
         case never:
@@ -110,7 +171,19 @@ def _output(embedding: Embedding, size: int, tied: bool) -> nn.Linear:
     return output
 
 
-def _recurrent(part: RecurrentPart, source_size: int, target_size: int, shared: bool) -> EncoderDecoder:
+def _copying(decoder: nn.Module, wanted: bool, shared: bool) -> nn.Module:
+    if not wanted:
+        return decoder
+    if not shared:
+        raise UsageError(
+            "model.copy_source copies tokens, which source and target have to share: set data.shared_vocabulary = true"
+        )
+    return CopyingDecoder(decoder)
+
+
+def _recurrent(
+    part: RecurrentPart, source_size: int, target_size: int, shared: bool, max_length: int
+) -> EncoderDecoder:
     source = Embedding(source_size, part.embedding)
     target = source if shared else Embedding(target_size, part.embedding)
     encoder_layers = Recurrent(
@@ -129,15 +202,14 @@ def _recurrent(part: RecurrentPart, source_size: int, target_size: int, shared: 
     def layers(joined: int) -> Recurrent:
         return Recurrent(part.cell, part.embedding + joined, part.hidden, part.decoder_layers, dropout=part.dropout)
 
-    def attend() -> Attend:
-        chosen = score(part.attention, part.hidden, values, part.hidden)
-        return Attend(chosen, normalizer(part.attention), scope(part.attention.scope))
+    def mechanism() -> Attend:
+        return attend(part.attention, part.hidden, values, part.hidden, max_length)
 
     decoder: RecurrentDecoder
     match part.decoder:
         case "bahdanau":
             decoder = BahdanauDecoder(
-                target, layers(values), bridge, output, attend(), context_dim=values, dropout=part.dropout
+                target, layers(values), bridge, output, mechanism(), context_dim=values, dropout=part.dropout
             )
         case "luong":
             decoder = LuongDecoder(
@@ -145,7 +217,7 @@ def _recurrent(part: RecurrentPart, source_size: int, target_size: int, shared: 
                 layers(output.in_features if part.input_feeding else 0),
                 bridge,
                 output,
-                attend(),
+                mechanism(),
                 context_dim=values,
                 input_feeding=part.input_feeding,
                 dropout=part.dropout,
@@ -160,7 +232,7 @@ def _recurrent(part: RecurrentPart, source_size: int, target_size: int, shared: 
             )
         case never:
             assert_never(never)
-    return EncoderDecoder(encoder, decoder)
+    return EncoderDecoder(encoder, _copying(decoder, part.copy_source, shared))
 
 
 def _transformer(
@@ -176,30 +248,54 @@ def _transformer(
                 return Sinusoidal(part.dim)
             case "learned":
                 return Learned(part.dim, max_length + 2)  # and the two special tokens
-            case "rotary":
-                return NoPositions()
+            case "rotary" | "relative" | "alibi":
+                return NoPositions()  # they are inside self-attention
             case never:
                 assert_never(never)
 
-    def heads(where: Scope | None, turned: bool = True) -> MultiHead:
+    def bias(both_sides: bool) -> Bias | Relative | None:
+        match part.positions:
+            case "relative":
+                return Relative(part.dim // part.heads, part.reach)
+            case "alibi":
+                return Alibi(part.heads, lopsided=both_sides)
+            case _:
+                return None
+
+    def heads(
+        chosen: AttentionPart,
+        where: Scope | LocalPredictive | None,
+        *,
+        self_attention: bool = True,
+        both_sides: bool = False,
+    ) -> MultiHead:
         size = part.dim // part.heads
         attend = Attend(
-            score(part.attention, size, size, size), normalizer(part.attention), where, dropout=part.attention_dropout
+            score(chosen, size, size, size, max_length),
+            normalizer(chosen),
+            where,
+            bias(both_sides) if self_attention else None,
+            part.attention_dropout,
         )
-        rotary = Rotary(size) if part.positions == "rotary" and turned else None
-        return MultiHead(part.dim, part.heads, attend, rotary=rotary)
+        rotary = Rotary(size) if part.positions == "rotary" and self_attention else None
+        return MultiHead(part.dim, part.heads, attend, rotary=rotary, kv_heads=part.kv_heads)
 
     def feed_forward() -> FeedForward:
         return FeedForward(part.dim, part.feed_forward, part.feed_forward_dropout)
 
+    size = part.dim // part.heads
     encoder = TransformerEncoder(
         source,
         positions(),
         [
             EncoderLayer(
-                part.dim, heads(scope(part.attention.scope)), feed_forward(), dropout=part.dropout, pre_norm=pre
+                part.dim,
+                heads(chosen, scope(chosen.scope, size), both_sides=True),
+                feed_forward(),
+                dropout=part.dropout,
+                pre_norm=pre,
             )
-            for _ in range(part.encoder_layers)
+            for chosen in part.heads_of("encoder")
         ],
         dropout=part.dropout,
         pre_norm=pre,
@@ -210,19 +306,19 @@ def _transformer(
         [
             DecoderLayer(
                 part.dim,
-                heads(backward_only(part.attention.scope)),
-                heads(None, turned=False),
+                heads(own, backward_only(own.scope)),
+                heads(cross, scope(cross.scope, size), self_attention=False),
                 feed_forward(),
                 dropout=part.dropout,
                 pre_norm=pre,
             )
-            for _ in range(part.decoder_layers)
+            for own, cross in zip(part.heads_of("decoder"), part.heads_of("cross"), strict=True)
         ],
         _output(target, target_size, part.tie_embeddings),
         dropout=part.dropout,
         pre_norm=pre,
     )
-    return EncoderDecoder(encoder, decoder)
+    return EncoderDecoder(encoder, _copying(decoder, part.copy_source, shared))
 
 
 def optimisation(part: TrainingPart, precision: Precision) -> Optimisation:

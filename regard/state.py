@@ -39,6 +39,7 @@ class Memory(Rows):
 
     values: Float[Tensor, "B S D"]
     lengths: Int[Tensor, " B"]
+    source: Int[Tensor, "B S"] | None = None  # the tokens themselves, for those who copy them
 
     def __len__(self) -> int:
         return self.values.shape[0]

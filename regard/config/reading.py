@@ -11,10 +11,16 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from regard.config.recipe import Recipe, RecurrentPart, TransformerPart
+from regard.config.recipe import AttentionPart, Recipe, RecurrentPart, TransformerPart
 from regard.errors import UsageError
 
 Tree = dict[str, Any]
+
+# The name of a chosen alternative stands in the path of pydantic's error, and not in the file.
+ALTERNATIVES = (
+    "recurrent", "transformer", "global", "causal", "window", "local-monotonic", "local-predictive",
+    "one", "several",
+)  # fmt: skip
 
 
 def read_toml(path: Path) -> Tree:
@@ -86,10 +92,7 @@ def _kind(model: Mapping[str, Any]) -> str:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    # The name of a chosen alternative stands in the path of pydantic's error, and not in the file.
-    place = [
-        str(part) for part in first["loc"] if part not in ("recurrent", "transformer", "global", "causal", "window")
-    ]
+    place = [str(part) for part in first["loc"] if part not in ALTERNATIVES]
     key = ".".join(place)
     kind = first["type"]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -126,6 +129,8 @@ def _known(location: tuple[int | str, ...]) -> set[str]:
             part = RecurrentPart
         elif step == "transformer":
             part = TransformerPart
+        elif step in ("one", "several"):
+            part = AttentionPart
         elif step in part.model_fields:
             annotation = part.model_fields[str(step)].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
 TokenizerKind = Literal["characters", "words", "bpe", "unigram"]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -27,6 +27,7 @@ class DataPart(Part):
     valid_source: str | None = None
     valid_target: str | None = None
     valid_data: str | None = None
+    alignment: str | None = None
     tokenizer: TokenizerKind | None = None
     source_tokenizer: TokenizerKind | None = None
     target_tokenizer: TokenizerKind | None = None
@@ -61,16 +62,69 @@ class WindowScope(Part):
     right: Annotated[int, Field(ge=0)]
 
 
-ScopePart = Annotated[GlobalScope | CausalScope | WindowScope, Field(discriminator="kind")]
+class LocalMonotonicScope(Part):
+    kind: Literal["local-monotonic"]
+    window: PositiveInt = 3
+
+
+class LocalPredictiveScope(Part):
+    kind: Literal["local-predictive"]
+    window: PositiveInt = 3
+    renormalise: bool = False
+
+
+ScopePart = Annotated[
+    GlobalScope | CausalScope | WindowScope | LocalMonotonicScope | LocalPredictiveScope, Field(discriminator="kind")
+]
+
+ScoreName = Literal[
+    "dot",
+    "scaled-dot",
+    "general",
+    "additive",
+    "cosine",
+    "distance",
+    "location",
+    "location-sensitive",
+    "coverage",
+]
+NormalizerName = Literal["softmax", "sparsemax", "entmax15", "sigmoid", "top-k", "hard", "monotonic", "mocha"]
+SAME_SIZE: tuple[ScoreName, ...] = ("dot", "scaled-dot", "cosine", "distance")  # of query and key
 
 
 class AttentionPart(Part):
-    """A mechanism, composed. `hidden` is the size inside the additive score; None takes the decoder's."""
+    """A mechanism, composed. `hidden` is the size inside the additive scores; None takes the decoder's. The keys after
+    it belong to one mechanism each: `top_k` to top-k; `estimator` and `temperature` to hard; `chunk` to mocha; `filters`
+    and `width` to location-sensitive."""
 
-    score: Literal["dot", "scaled-dot", "general", "additive"] = "additive"
-    normalize: Literal["softmax", "sparsemax"] = "softmax"
+    score: ScoreName = "additive"
+    normalize: NormalizerName = "softmax"
     scope: ScopePart = GlobalScope()
     hidden: PositiveInt | None = None
+    top_k: PositiveInt = 3
+    estimator: Literal["reinforce", "gumbel"] = "reinforce"
+    temperature: PositiveFloat = 1.0
+    chunk: PositiveInt = 3
+    filters: PositiveInt = 16
+    width: PositiveInt = 7
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a step depends on what was looked at before, which needs a recurrent decoder."""
+        return self.score in ("location-sensitive", "coverage") or self.normalize in ("monotonic", "mocha")
+
+    @model_validator(mode="after")
+    def _composes(self) -> AttentionPart:
+        if self.width % 2 == 0:
+            raise ValueError(f"width = {self.width}: a convolution around a position has an odd width")
+        local = isinstance(self.scope, LocalPredictiveScope)
+        if self.normalize in ("monotonic", "mocha") and not isinstance(self.scope, GlobalScope):
+            raise ValueError(f'normalize = "{self.normalize}" finds its own way: leave out scope')
+        if self.normalize == "mocha" and self.score in ("location", *SAME_SIZE, "general"):
+            raise ValueError('normalize = "mocha" has two scores over projected keys: use score = "additive"')
+        if self.normalize == "hard" and local:
+            raise ValueError('normalize = "hard" chooses one position and scope = "local-predictive" weighs several')
+        return self
 
 
 class RecurrentPart(Part):
@@ -90,6 +144,7 @@ class RecurrentPart(Part):
     bidirectional: bool = True
     dropout: Rate = 0.3
     tie_embeddings: bool = True
+    copy_source: bool = False
 
     @property
     def direction(self) -> int:
@@ -100,13 +155,22 @@ class RecurrentPart(Part):
     def _fits(self) -> RecurrentPart:
         values = self.direction * (2 if self.bidirectional else 1)
         looks = self.decoder in ("bahdanau", "luong")
-        if looks and self.attention.score in ("dot", "scaled-dot") and values != self.hidden:
+        if looks and self.attention.score in SAME_SIZE and values != self.hidden:
             raise ValueError(
                 f"the {self.attention.score} score compares states of one size, but the encoder gives {values} "
                 f"features and the decoder asks with {self.hidden}; leave out encoder_hidden, or use "
                 'score = "general" or "additive"'
             )
+        if self.copy_source and not looks:
+            raise ValueError(f'copy_source copies what is attended to, and decoder = "{self.decoder}" has no attention')
         return self
+
+
+HeadsPart = Annotated[
+    Annotated[AttentionPart, Tag("one")] | Annotated[tuple[AttentionPart, ...], Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+"""One mechanism for the heads of all layers, or a list with one for each layer."""
 
 
 class TransformerPart(Part):
@@ -117,15 +181,52 @@ class TransformerPart(Part):
     encoder_layers: PositiveInt = 3
     decoder_layers: PositiveInt = 3
     norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    positions: Literal["sinusoidal", "learned", "rotary", "relative", "alibi"] = "sinusoidal"
+    reach: PositiveInt = 16
     attention: AttentionPart = AttentionPart(score="scaled-dot")
+    encoder_attention: HeadsPart | None = None
+    decoder_attention: HeadsPart | None = None
+    cross_attention: HeadsPart | None = None
+    kv_heads: PositiveInt | None = None
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.0
     feed_forward_dropout: Rate = 0.0
     tie_embeddings: bool = True
+    copy_source: bool = False
+
+    def heads_of(self, where: Literal["encoder", "decoder", "cross"]) -> list[AttentionPart]:
+        """What happens in the heads of each layer."""
+        chosen = {"encoder": self.encoder_attention, "decoder": self.decoder_attention, "cross": self.cross_attention}
+        layers = self.encoder_layers if where == "encoder" else self.decoder_layers
+        part = chosen[where]
+        if part is None:
+            # A scope that was given for all heads is one of self-attention: it says which neighbours a token sees.
+            everywhere = {"scope": GlobalScope()} if where == "cross" else {}
+            part = self.attention.model_copy(update=everywhere)
+        return list(part) if isinstance(part, tuple) else [part] * layers
 
     @model_validator(mode="after")
     def _fits(self) -> TransformerPart:
+        for where in ("encoder", "decoder", "cross"):
+            parts = self.heads_of(where)
+            layers = self.encoder_layers if where == "encoder" else self.decoder_layers
+            if len(parts) != layers:
+                raise ValueError(f"{where}_attention lists {len(parts)} mechanisms for {layers} layers: give one each")
+            for part in parts:
+                if part.remembers or (part.normalize == "hard" and part.estimator == "reinforce"):
+                    what = (
+                        "reinforce"
+                        if not part.remembers
+                        else part.score
+                        if part.normalize == "softmax"
+                        else part.normalize
+                    )
+                    raise ValueError(
+                        f'"{what}" goes from step to step and belongs in a recurrent decoder: set kind = "recurrent", '
+                        "or another mechanism"
+                    )
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"heads = {self.heads} cannot be shared out evenly among kv_heads = {self.kv_heads}")
         if self.dim % self.heads:
             raise ValueError(f"dim = {self.dim} cannot be shared out evenly among heads = {self.heads}")
         if self.positions == "rotary" and (self.dim // self.heads) % 2:
@@ -154,6 +255,13 @@ class TrainingPart(Part):
     adam_beta2: Rate = 0.98
     clip: Annotated[float, Field(ge=0.0)] = 1.0
     r_drop: Annotated[float, Field(ge=0.0)] = 0.0
+    coverage: Annotated[float, Field(ge=0.0)] = 0.0
+    doubly_stochastic: Annotated[float, Field(ge=0.0)] = 0.0
+    reward: Annotated[float, Field(ge=0.0)] = 1.0
+    entropy: Annotated[float, Field(ge=0.0)] = 0.01
+    guided: Annotated[float, Field(ge=0.0)] = 0.0
+    guided_layer: Annotated[int, Field(ge=0)] | None = None
+    guided_row: Literal["output", "input"] = "output"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: str = "auto"
     save_every: PositiveInt = 500
@@ -164,6 +272,7 @@ class TrainingPart(Part):
 class DecodingPart(Part):
     beam: PositiveInt = 5
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    coverage_penalty: Annotated[float, Field(ge=0.0)] = 0.0
     no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
     min_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
     max_length_ratio: PositiveFloat | None = None

@@ -4,6 +4,7 @@ from regard.data.batching import Batches
 from regard.data.corpus import Corpus, build_corpus, fingerprint, made_of
 from regard.data.diagnosis import Diagnosis, Finding, Statistics
 from regard.data.doctor import examine, kept
+from regard.data.guide import Guide
 from regard.data.reader import TablePairs, TextPairs, read_lines
 from regard.data.tokenizer import Encoding, Kind, Tokenizer
 
@@ -13,6 +14,7 @@ __all__ = [
     "Diagnosis",
     "Encoding",
     "Finding",
+    "Guide",
     "Kind",
     "Statistics",
     "TablePairs",

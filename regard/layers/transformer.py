@@ -97,7 +97,7 @@ class DecoderLayer(nn.Module):
             return out
 
         x = self.around_attention(x, attend_to_self)
-        x = self.around_cross(x, lambda inner: self.cross.look(inner, source, source_mask))
+        x = self.around_cross(x, lambda inner: self.cross.look(inner, source, source_mask, start=start))
         x = self.around_feed_forward(x, self.feed_forward)
         assert present is not None
         return x, present

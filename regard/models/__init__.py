@@ -1,5 +1,6 @@
 """Encoder–decoders assembled from layers."""
 
+from regard.models.copying import CopyingDecoder
 from regard.models.encoder_decoder import EncoderDecoder
 from regard.models.recurrent import (
     BahdanauDecoder,
@@ -14,6 +15,7 @@ from regard.models.transformer import TransformerDecoder, TransformerEncoder, Tr
 
 __all__ = [
     "BahdanauDecoder",
+    "CopyingDecoder",
     "EncoderDecoder",
     "FixedDecoder",
     "LuongDecoder",

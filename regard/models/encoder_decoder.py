@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from regard.attention import Attend, attends
+from regard.attention import Attend, attends, capture
 from regard.batch import Batch, within
+from regard.models.copying import CopyingDecoder
 
 
 class EncoderDecoder(nn.Module):
@@ -29,11 +31,8 @@ class EncoderDecoder(nn.Module):
 
     def features(self, batch: Batch) -> tuple[Float[Tensor, "P F"], Int[Tensor, " P"]]:
         """What the output layer reads, and the token it has to say, at each of the P real target positions."""
-        memory = self.encode(batch.source, batch.source_lengths)
-        state = self.decoder.start(memory)  # type: ignore[operator]
-        read, said = batch.target[:, :-1], batch.target[:, 1:]
-        features, _ = self.decoder.features(read, state, memory)  # type: ignore[operator]
-        real = within(batch.target_lengths - 1, said.shape[1])
+        features = self._teach(batch)
+        said, real = self._said(batch)
         return features[real], said[real]
 
     def forward(self, batch: Batch) -> Float[Tensor, "B T V"]:
@@ -42,12 +41,48 @@ class EncoderDecoder(nn.Module):
         logits, _ = self.decoder(batch.target[:, :-1], self.decoder.start(memory), memory)  # type: ignore[operator]
         return logits
 
+    def log_probabilities(self, batch: Batch) -> tuple[Float[Tensor, "P V"], Int[Tensor, " P"]]:
+        """Of every token, and the one that has to be said, at each of the P real target positions."""
+        logits = self(batch)
+        said, real = self._said(batch)
+        logits = logits[real] if logits.dtype == torch.float64 else logits[real].float()
+        return torch.log_softmax(logits, dim=-1), said[real]
+
+    def look(self, batch: Batch) -> Float[Tensor, "B L H T S"]:
+        """The weights of the L `sights` while the targets are said, in one pass, without gradient."""
+        names = self.sights()
+        with torch.inference_mode(), capture(self, names) as seen:
+            self._teach(batch)
+            layers = [seen.steps(name).float() for name in names]
+        # A recurrent decoder has one head, and says nothing of it.
+        return torch.stack([w if w.ndim == 4 else w[:, None] for w in layers], dim=1)
+
+    def _teach(self, batch: Batch) -> Float[Tensor, "B T F"]:
+        memory = self.encode(batch.source, batch.source_lengths)
+        state = self.decoder.start(memory)  # type: ignore[operator]
+        features, _ = self.decoder.features(batch.target[:, :-1], state, memory)  # type: ignore[operator]
+        return features
+
+    @staticmethod
+    def _said(batch: Batch) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+        said = batch.target[:, 1:]
+        return said, within(batch.target_lengths - 1, said.shape[1])
+
+    @property
+    def copies(self) -> bool:
+        """Whether the decoder mixes its own words with the source's, so that its logits are no linear layer's."""
+        return isinstance(self.decoder, CopyingDecoder)
+
     @property
     def output(self) -> nn.Linear:
         return self.decoder.output  # type: ignore[return-value]
 
+    @property
+    def looking(self) -> list[Attend]:
+        """The `Attend`s that look at the source, from the lowest layer up; none with a fixed context."""
+        return self.decoder.sights  # type: ignore[return-value]
+
     def sights(self) -> list[str]:
-        """The names of the `Attend`s that look at the source, for `capture`; empty with a fixed context."""
-        looking: list[Attend] = self.decoder.sights  # type: ignore[assignment]
+        """Their names, for `capture`."""
         names = {id(module): name for name, module in attends(self).items()}
-        return [names[id(attend)] for attend in looking]
+        return [names[id(attend)] for attend in self.looking]

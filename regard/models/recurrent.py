@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from regard.attention import Attend, fold, unfold
+from regard.attention import Attend, StatefulAttend, Trail, fold, unfold
 from regard.batch import within
 from regard.dropout import Dropout
 from regard.layers import Bridge, Embedding, Hidden, Recurrent
@@ -31,6 +31,7 @@ class RecurrentState(State):
     hidden: Hidden  # each part [N, layers, H]
     fed: Float[Tensor, "N F"] | None = None  # Luong's h̃ of the step before, with input feeding
     position: int = 0  # how many tokens have been read
+    trail: Trail | None = None  # what was attended to, where the next look depends on it
 
 
 class RecurrentEncoder(nn.Module):
@@ -46,7 +47,9 @@ class RecurrentEncoder(nn.Module):
         values, final = self.layers(self.dropout(self.embedding(source)), lengths=lengths)
         mask = within(lengths, source.shape[1])
         hide = lengths.is_cuda or not bool(mask.all())
-        return RecurrentMemory(self.dropout(values), lengths, final, mask[:, None, :] if hide else None)
+        return RecurrentMemory(
+            self.dropout(values), lengths, source, final=final, mask=mask[:, None, :] if hide else None
+        )
 
 
 class RecurrentDecoder(nn.Module):
@@ -143,21 +146,32 @@ class AttentiveDecoder(RecurrentDecoder):
         return [self.attend]
 
     def prepare(self, memory: RecurrentMemory) -> RecurrentMemory:
-        return replace(memory, keys=self.attend.score.project(memory.values))
+        return replace(memory, keys=self.attend.project(memory.values))
 
-    def look(self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int) -> Float[Tensor, "N T D"]:
-        """The context of each query, of which the first stands at position `start`."""
+    def start(self, memory: RecurrentMemory) -> RecurrentState:
+        trail = self.attend.begin(memory.values) if isinstance(self.attend, StatefulAttend) else None
+        return replace(super().start(memory), trail=trail)
+
+    def look(
+        self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, trail: Trail | None, start: int
+    ) -> tuple[Float[Tensor, "N T D"], Trail | None]:
+        """The context of each query, of which the first stands at position `start`; and the trail behind them."""
         keys, values, mask = memory.keys, memory.values, memory.mask
         assert keys is not None
         rows, sources = query.shape[0], len(memory)
-        if rows == sources or self.attend.scope is None:
+        if trail is None and (rows == sources or self.attend.scope is None):
             c = self.attend(fold(query, sources), keys, values, mask, start=start, projected=True)
-            return unfold(c, rows)
-        # A scope asks for positions, which queries that stand side by side would lose.
-        q = query.unflatten(0, (sources, rows // sources))
-        above = None if mask is None else mask[:, None]
-        c = self.attend(q, keys[:, None], values[:, None], above, start=start, projected=True)
-        return c.flatten(0, 1)
+            return unfold(c, rows), None
+        if rows > sources:
+            # A scope asks for positions and each hypothesis has its trail, so queries may not stand side by side.
+            query = query.unflatten(0, (sources, rows // sources))
+            keys, values = keys[:, None], values[:, None]
+            mask = None if mask is None else mask[:, None]
+        if trail is None:
+            return self.attend(query, keys, values, mask, start=start, projected=True).flatten(0, 1), None
+        beside = trail.reshape(*query.shape[:-2])
+        c, after = self.attend(query, keys, values, mask, trail=beside, start=start, projected=True)
+        return c.view(rows, *c.shape[-2:]), after.reshape(rows)
 
 
 class BahdanauDecoder(AttentiveDecoder):
@@ -186,15 +200,15 @@ class BahdanauDecoder(AttentiveDecoder):
         self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
     ) -> tuple[Float[Tensor, "N T F"], RecurrentState]:
         y = self.dropout(self.embedding(tokens))
-        hidden = state.hidden
+        hidden, trail = state.hidden, state.trail
         states, contexts = [], []
         for position, step in enumerate(y.split(1, dim=1), start=state.position):
-            c = self.look(hidden[0][:, -1:], memory, position)
+            c, trail = self.look(hidden[0][:, -1:], memory, trail, position)
             s, hidden = self.layers(torch.cat((step, c), dim=-1), hidden)
             states.append(s)
             contexts.append(c)
         seen = torch.cat((torch.cat(states, dim=1), y, torch.cat(contexts, dim=1)), dim=-1)
-        after = RecurrentState(hidden, position=state.position + len(states))
+        after = RecurrentState(hidden, position=state.position + len(states), trail=trail)
         return self.dropout(torch.tanh(self.readout(seen))), after
 
 
@@ -223,9 +237,10 @@ class LuongDecoder(AttentiveDecoder):
         self.readout = nn.Linear(context_dim + layers.output_dim, output.in_features)
 
     def start(self, memory: RecurrentMemory) -> RecurrentState:
-        hidden = self.bridge(memory.final)
-        fed = hidden[0].new_zeros(len(memory), self.readout.out_features) if self.input_feeding else None
-        return RecurrentState(hidden, fed)
+        state = super().start(memory)
+        if not self.input_feeding:
+            return state
+        return replace(state, fed=state.hidden[0].new_zeros(len(memory), self.readout.out_features))
 
     def features(
         self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory
@@ -233,17 +248,22 @@ class LuongDecoder(AttentiveDecoder):
         y = self.dropout(self.embedding(tokens))
         if not self.input_feeding:
             s, hidden = self.layers(y, state.hidden)
-            after = RecurrentState(hidden, position=state.position + tokens.shape[1])
-            return self.dropout(self._combine(s, memory, state.position)), after
-        hidden, fed = state.hidden, state.fed
+            h, trail = self._combine(s, memory, state.trail, state.position)
+            after = RecurrentState(hidden, position=state.position + tokens.shape[1], trail=trail)
+            return self.dropout(h), after
+        hidden, fed, trail = state.hidden, state.fed, state.trail
         assert fed is not None
         combined = []
         for position, step in enumerate(y.split(1, dim=1), start=state.position):
             s, hidden = self.layers(torch.cat((step, fed[:, None].to(step.dtype)), dim=-1), hidden)
-            h = self.dropout(self._combine(s, memory, position))
+            h, trail = self._combine(s, memory, trail, position)
+            h = self.dropout(h)
             combined.append(h)
             fed = h[:, 0]
-        return torch.cat(combined, dim=1), RecurrentState(hidden, fed, state.position + len(combined))
+        return torch.cat(combined, dim=1), RecurrentState(hidden, fed, state.position + len(combined), trail)
 
-    def _combine(self, s: Float[Tensor, "N T H"], memory: RecurrentMemory, start: int) -> Float[Tensor, "N T F"]:
-        return torch.tanh(self.readout(torch.cat((self.look(s, memory, start), s), dim=-1)))
+    def _combine(
+        self, s: Float[Tensor, "N T H"], memory: RecurrentMemory, trail: Trail | None, start: int
+    ) -> tuple[Float[Tensor, "N T F"], Trail | None]:
+        c, trail = self.look(s, memory, trail, start)
+        return torch.tanh(self.readout(torch.cat((c, s), dim=-1))), trail

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class TransformerEncoder(nn.Module):
         x = self.dropout(self.positions(self.embedding(source)))
         for layer in self.layers:
             x = layer(x, mask)
-        return TransformerMemory(self.norm(x), lengths, mask)
+        return TransformerMemory(self.norm(x), lengths, source, mask=mask)
 
 
 class TransformerDecoder(nn.Module):
@@ -82,7 +82,7 @@ class TransformerDecoder(nn.Module):
 
     def prepare(self, memory: TransformerMemory) -> TransformerMemory:
         projected = tuple(layer.cross.project(memory.values) for layer in self.layers)
-        return TransformerMemory(memory.values, memory.lengths, memory.mask, projected)
+        return replace(memory, layers=projected)
 
     def start(self, memory: TransformerMemory) -> TransformerState:
         return TransformerState()

@@ -15,6 +15,7 @@ from regard.config import DataPart, Recipe, merge, preset, recipe_of
 from regard.data import (
     Corpus,
     Diagnosis,
+    Guide,
     TablePairs,
     TextPairs,
     Tokenizer,
@@ -161,6 +162,19 @@ def tokenised(
     return build_corpus(triples, *tokenizers, folder.corpus, fingerprint=mark, max_length=recipe.data.max_length)
 
 
+def guide_of(recipe: Recipe, corpus: Corpus, tokenizers: tuple[Tokenizer, Tokenizer]) -> Guide | None:
+    """What guides the attention while training; None where nothing does. Its links are those of the corpus' lines."""
+    data, training = recipe.data, recipe.training
+    if not training.guided:
+        return None
+    if data.alignment is None:
+        raise UsageError(
+            "training.guided needs word alignments: set data.alignment to a file with a line such as '0-0 1-2' per pair"
+        )
+    lines = int(corpus.rows.max()) + 1 if len(corpus) else 0
+    return Guide.read(Path(data.alignment), lines, tokenizers, training.guided_row)
+
+
 def length_ratio(corpus: Corpus) -> float:
     """How much longer than its source an output may be: what covers all but one in a thousand pairs, and a fifth."""
     ratios = (np.asarray(corpus.target_lengths) + 1) / (np.asarray(corpus.source_lengths) + 1)
@@ -173,6 +187,7 @@ __all__ = [
     "ValidationSet",
     "examined",
     "grouped",
+    "guide_of",
     "held_out",
     "kept",
     "length_ratio",

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from regard.attention import capture
 from regard.batch import BOS, EOS, SPECIAL_TOKENS, Batch, rectangle
 from regard.data import Encoding, Tokenizer
 from regard.decoding import Hypothesis
@@ -55,20 +54,12 @@ def attention_weights(
     The hypotheses are said once more, all steps at once, with the observer on. That is the same computation as
     when they were searched, whatever the search was.
     """
-    sights = model.sights()
     device = next(model.parameters()).device
     source, source_lengths = rectangle([[*ids, EOS] for ids in sources])
     # The token after the last is never read, so it may be anything.
     target, target_lengths = rectangle([[BOS, *h.ids, EOS] for h in hypotheses])
     batch = Batch(source, source_lengths, target, target_lengths, torch.arange(len(sources))).to(device)
-    model.eval()
-    with torch.inference_mode(), capture(model, sights) as seen:
-        memory = model.encode(batch.source, batch.source_lengths)
-        decoder: Any = model.decoder
-        decoder.features(batch.target[:, :-1], decoder.start(memory), memory)
-        layers = [seen.steps(name).float() for name in sights]
-    layers = [w if w.ndim == 4 else w[:, None] for w in layers]  # [B, H, T, S]; a recurrent decoder has one head
-    stacked = torch.stack(layers, dim=1).cpu().numpy()
+    stacked = model.eval().look(batch).cpu().numpy()
     return [stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)]
 
 

@@ -17,7 +17,7 @@ from regard import build
 from regard.data import Batches
 from regard.errors import RegardError
 from regard.models import EncoderDecoder
-from regard.run.corpus import Tree, ValidationSet
+from regard.run.corpus import Tree, ValidationSet, guide_of
 from regard.run.folder import RunFolder
 from regard.run.model import Model, new_network
 from regard.run.preparing import prepare
@@ -48,9 +48,12 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     terminal = Terminal(console, lambda: trainer_box[0].spent())
     metrics = MetricsFile(folder.metrics)
     snapshots = Snapshots(folder, training.average)
+    looking = translation.Looking.of(training, guide_of(recipe, corpus, tokenizers))
     trainer = Trainer(
         network,
-        lambda batch: translation.loss(network, batch, smoothing=training.label_smoothing, r_drop=training.r_drop),
+        lambda batch: translation.loss(
+            network, batch, smoothing=training.label_smoothing, r_drop=training.r_drop, looking=looking
+        ),
         Batches(corpus, training.batch_tokens, recipe.seed),
         build.optimisation(training, precision),
         Budget(training.steps, training.minutes, training.epochs, training.patience),

@@ -2,35 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from regard.batch import EOS, Batch, rectangle
-from regard.config import DecodingPart
+from regard.attention import Hard, Record, record
+from regard.batch import BOS, EOS, Batch, rectangle, within
+from regard.config import DecodingPart, TrainingPart
 from regard.data import Tokenizer
 from regard.decoding import Constraints, Hypothesis, beam_search, greedy, sample
+from regard.errors import UsageError
 from regard.evaluation import Bleu, CharacterErrorRate, Chrf, ExactMatch, ItemErrorRate, Metric, Ter, TokenErrorRate
 from regard.models import EncoderDecoder
+from regard.training.attention_losses import coverage_loss, doubly_stochastic, guided_alignment, reinforce
 from regard.training.loop import Loss
 from regard.training.losses import linear_cross_entropy
 
+Guide = Callable[[Batch], Float[Tensor, "B T S"]]
+"""What each target step should look at: rows that have links sum to 1."""
 
-def loss(model: EncoderDecoder, batch: Batch, *, smoothing: float, r_drop: float = 0.0) -> Loss:
+
+@dataclass(frozen=True)
+class Looking:
+    """What a training asks of the weights beside the likelihood; each number is how much that counts.
+
+    `coverage` (See et al. 2017) and `doubly_stochastic` (Xu et al. 2015) of every layer, the mean of its heads; `guided`
+    of the first head of layer `guided_layer` (Garg et al. 2019), where `guide` says what to look at; `reward` and
+    `entropy` are λ_r and λ_e of hard attention that is trained by REINFORCE (Xu et al. 2015, §4.1).
+    """
+
+    coverage: float = 0.0
+    doubly_stochastic: float = 0.0
+    reward: float = 1.0
+    entropy: float = 0.01
+    guided: float = 0.0
+    guided_layer: int | None = None
+    guide: Guide | None = None
+
+    @classmethod
+    def of(cls, part: TrainingPart, guide: Guide | None) -> Looking:
+        return cls(
+            part.coverage,
+            part.doubly_stochastic,
+            part.reward,
+            part.entropy,
+            part.guided if guide is not None else 0.0,
+            part.guided_layer,
+            guide,
+        )
+
+    @property
+    def asks(self) -> bool:
+        return bool(self.coverage or self.doubly_stochastic or self.guided)
+
+
+def loss(
+    model: EncoderDecoder, batch: Batch, *, smoothing: float, r_drop: float = 0.0, looking: Looking | None = None
+) -> Loss:
     """Label-smoothed cross-entropy of the targets. With `r_drop`, each pair is read twice under different dropout
-    and the two distributions are drawn together (Liang et al. 2021, with `r_drop` their α)."""
-    if r_drop and model.training:
-        return _r_drop(model, batch, smoothing, r_drop)
+    and the two distributions are drawn together (Liang et al. 2021, with `r_drop` their α). `looking` adds what is
+    asked of the weights, in training alone."""
+    looking = Looking() if looking is None else looking
+    attends = model.looking
+    chooses = [a.normalize for a in attends if isinstance(a.normalize, Hard) and a.normalize.estimator == "reinforce"]
+    if not model.training or not (looking.asks or chooses):
+        return (
+            _r_drop(model, batch, smoothing, r_drop) if r_drop and model.training else _plain(model, batch, smoothing)
+        )
+    if r_drop:
+        raise UsageError(
+            "training.r_drop reads each pair twice, which losses of the weights do not: set r_drop = 0, or leave out "
+            "coverage, doubly_stochastic, guided and hard attention"
+        )
+    with record(attends) as records:
+        if not chooses:
+            found = _plain(model, batch, smoothing)
+            return Loss(found.total + _of_weights(looking, records, batch), found.likelihood, found.tokens)
+        log_p, labels = model.log_probabilities(batch)
+    gained = log_p.gather(1, labels[:, None])[:, 0]
+    total = -(1 - smoothing) * gained.sum() - smoothing * log_p.mean(dim=-1).sum()
+    said = within(batch.target_lengths - 1, batch.target.shape[1] - 1)
+    rewards = torch.zeros(said.shape, device=gained.device).masked_scatter(said, gained.detach())
+    for each, normalize in zip(records, chooses, strict=True):
+        choice = each.choice()
+        assert choice is not None
+        baseline = normalize.follow(gained.detach().mean())
+        total = total + looking.reward * reinforce(choice.log_probability, rewards, said, baseline)
+        total = total - looking.entropy * (choice.entropy * said).sum()
+    if looking.asks:
+        total = total + _of_weights(looking, records, batch)
+    return Loss(total, -gained.detach().sum(), labels.shape[0])
+
+
+def _plain(model: EncoderDecoder, batch: Batch, smoothing: float) -> Loss:
+    if model.copies:
+        log_p, labels = model.log_probabilities(batch)
+        likelihood = -log_p.gather(1, labels[:, None]).sum()
+        total = (1 - smoothing) * likelihood - smoothing * log_p.mean(dim=-1).sum()
+        return Loss(total, likelihood.detach(), labels.shape[0])
     features, labels = model.features(batch)
     output = model.output
     total, likelihood = linear_cross_entropy(features, output.weight, output.bias, labels, smoothing)
     return Loss(total, likelihood, labels.shape[0])
 
 
+def _of_weights(looking: Looking, records: Sequence[Record], batch: Batch) -> Tensor:
+    said = within(batch.target_lengths - 1, batch.target.shape[1] - 1)
+    read = within(batch.source_lengths, batch.source.shape[1])
+    layers = [each.weights().float() for each in records]
+    total = layers[0].new_zeros(())
+    for weights in layers:
+        mean = weights.mean(dim=1) if weights.ndim == 4 else weights
+        if looking.coverage:
+            total = total + looking.coverage * coverage_loss(mean, said)
+        if looking.doubly_stochastic:
+            total = total + looking.doubly_stochastic * doubly_stochastic(mean, said, read)
+    if looking.guided and looking.guide is not None:
+        chosen = max(0, len(layers) - 2) if looking.guided_layer is None else looking.guided_layer
+        if chosen >= len(layers):
+            raise UsageError(f"training.guided_layer is {chosen}: the decoder looks in layers 0 to {len(layers) - 1}")
+        weights = layers[chosen]
+        head = weights[:, 0] if weights.ndim == 4 else weights
+        total = total + looking.guided * guided_alignment(head, looking.guide(batch))
+    return total
+
+
 def _r_drop(model: EncoderDecoder, batch: Batch, smoothing: float, alpha: float) -> Loss:
+    if model.copies:
+        raise UsageError("training.r_drop and model.copy_source do not go together yet: set r_drop = 0")
     output = model.output
     passes = [model.features(batch) for _ in range(2)]
     labels = passes[0][1]
@@ -49,6 +152,7 @@ class Search:
     beam: int = 5
     count: int = 1
     length_penalty: float = 1.0
+    coverage_penalty: float = 0.0
     no_repeat_ngram: int = 0
     min_length_ratio: float = 0.0
     max_length_ratio: float = 2.0
@@ -62,6 +166,7 @@ class Search:
         return cls(
             beam=part.beam,
             length_penalty=part.length_penalty,
+            coverage_penalty=part.coverage_penalty,
             no_repeat_ngram=part.no_repeat_ngram,
             min_length_ratio=part.min_length_ratio,
             max_length_ratio=part.max_length_ratio if part.max_length_ratio is not None else 2.0,
@@ -116,9 +221,38 @@ def _search(
             return sample(decoder, memory, limits, prefix=prefix, count=how.count, numbers=numbers, **how.sampling)
         if how.beam == 1 and how.count == 1:
             return greedy(decoder, memory, limits, prefix=prefix)
-        return beam_search(
-            decoder, memory, limits, prefix=prefix, beam=how.beam, nbest=how.count, length_penalty=how.length_penalty
+        penalised = bool(how.coverage_penalty and model.looking)
+        found = beam_search(
+            decoder,
+            memory,
+            limits,
+            prefix=prefix,
+            beam=how.beam,
+            nbest=how.beam if penalised else how.count,
+            length_penalty=how.length_penalty,
         )
+        return _covering(model, ids, lengths, found, how) if penalised else found
+
+
+def _covering(
+    model: EncoderDecoder, ids: Tensor, lengths: Tensor, found: list[list[Hypothesis]], how: Search
+) -> list[list[Hypothesis]]:
+    """Hypotheses in a new order: `score / n^length_penalty + β Σ_s log min(Σ_t α_ts, 1)` (Wu et al. 2016, equation 14),
+    with the mean of layers and heads for α, and every source token but the end for s."""
+    flat = [h for hypotheses in found for h in hypotheses]
+    rows = torch.tensor([i for i, hypotheses in enumerate(found) for _ in hypotheses], device=ids.device)
+    target, target_lengths = rectangle([[BOS, *h.ids, EOS] for h in flat])
+    batch = Batch(ids[rows], lengths[rows], target.to(ids.device), target_lengths.to(ids.device), rows)
+    said = within(batch.target_lengths - 1, target.shape[1] - 1)
+    covered = (model.look(batch).mean(dim=(1, 2)) * said[..., None]).sum(dim=1)
+    read = within(batch.source_lengths - 1, ids.shape[1])
+    penalty = (covered.clamp(1e-6, 1.0).log() * read).sum(dim=1).tolist()
+    ranked: list[list[tuple[float, Hypothesis]]] = [[] for _ in found]
+    for row, h, cost in zip(rows.tolist(), flat, penalty, strict=True):
+        # As the search ranks: n counts the tokens and the end.
+        rank = h.score / (len(h.ids) + 1) ** how.length_penalty + how.coverage_penalty * cost
+        ranked[row].append((rank, h))
+    return [[h for _, h in sorted(each, key=lambda pair: -pair[0])[: how.count]] for each in ranked]
 
 
 def spells(source: Tokenizer, target: Tokenizer) -> bool:

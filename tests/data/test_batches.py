@@ -130,6 +130,29 @@ def test_a_batch_is_cut_where_one_more_pair_would_break_the_budget(
             assert all(sizes[row][::-1] <= sizes[after[0]][::-1] for row in batch)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "budget", "sizes"),
+    [
+        # Every pair takes 7 positions.
+        ([(6, 6)] * 10, 35, [5, 5]),
+        ([(6, 6)] * 10, 34, [4, 4, 2]),
+        ([(6, 6)] * 10, 36, [5, 5]),
+        # 2, 2 and 3 positions: the pair that makes the rectangle wider makes it full, too.
+        ([(1, 1), (1, 1), (2, 2)], 9, [3]),
+        ([(1, 1), (1, 1), (2, 2)], 8, [2, 1]),
+        # Sources of 5 positions fill it; targets of 2 would not.
+        ([(4, 1)] * 5, 15, [3, 2]),
+        # One pair alone is the whole budget, or more than it.
+        ([(10, 3), (3, 10)], 11, [1, 1]),
+        ([(11, 3), (3, 11)], 11, [1, 1]),
+    ],
+)
+def test_a_batch_may_fill_its_budget_exactly(pairs: list[tuple[int, int]], budget: int, sizes: list[int]) -> None:
+    corpus = Corpus.in_memory([([4] * s, [5] * t) for s, t in pairs])
+    assert [len(b) for b in Batches(corpus, budget, 0, shuffle=False).epoch(0)] == sizes
+    assert sorted(len(b) for b in Batches(corpus, budget, 0).epoch(0)) == sorted(sizes)
+
+
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from regard.errors import RegardError
 

@@ -35,12 +35,47 @@ MODELS: dict[str, dict[str, Any]] = {
     "bahdanau-window-sparsemax": RECURRENT
     | {"attention": {"normalize": "sparsemax", "scope": {"kind": "window", "left": 2, "right": 1}}},
     "deep": RECURRENT | {"encoder_layers": 2, "decoder_layers": 3, "cell": "lstm"},
+    **{
+        f"bahdanau-{name}": RECURRENT | {"attention": part}
+        for name, part in {
+            "cosine": {"score": "cosine"},
+            "distance": {"score": "distance"},
+            "location": {"score": "location"},
+            "location-sensitive": {"score": "location-sensitive", "filters": 3, "width": 3},
+            "coverage": {"score": "coverage"},
+            "monotonic": {"normalize": "monotonic"},
+            "mocha": {"normalize": "mocha", "chunk": 2},
+            "entmax15": {"normalize": "entmax15"},
+            "top-k": {"normalize": "top-k", "top_k": 2},
+            "hard": {"normalize": "hard"},
+            "local-m": {"scope": {"kind": "local-monotonic", "window": 1}},
+            "local-p": {"scope": {"kind": "local-predictive", "window": 1}},
+        }.items()
+    },
+    "luong-fed-coverage": RECURRENT | {"decoder": "luong", "attention": {"score": "coverage"}},
+    "luong-location-sensitive": RECURRENT
+    | {"decoder": "luong", "input_feeding": False, "attention": {"score": "location-sensitive"}},
+    "luong-local-p": RECURRENT
+    | {"decoder": "luong", "attention": {"score": "general", "scope": {"kind": "local-predictive", "window": 1}}},
     "fixed-initial": RECURRENT | {"decoder": "fixed-initial"},
     "fixed-background": RECURRENT | {"decoder": "fixed-background", "cell": "lstm", "decoder_layers": 2},
     "pre": TRANSFORMER,
     "post": TRANSFORMER | {"norm": "post"},
     "rotary": TRANSFORMER | {"positions": "rotary"},
     "learned": TRANSFORMER | {"positions": "learned"},
+    "relative": TRANSFORMER | {"positions": "relative", "reach": 2},
+    "alibi": TRANSFORMER | {"positions": "alibi"},
+    "grouped": TRANSFORMER | {"heads": 6, "kv_heads": 2},
+    "multi-query": TRANSFORMER | {"kv_heads": 1, "positions": "rotary"},
+    "mixed-heads": TRANSFORMER
+    | {
+        "encoder_attention": [{"score": "dot"}, {"score": "general", "scope": {"kind": "local-predictive"}}],
+        "decoder_attention": {"score": "cosine", "normalize": "entmax15"},
+        "cross_attention": [
+            {"score": "scaled-dot", "scope": {"kind": "local-predictive", "window": 2}},
+            {"score": "additive", "scope": {"kind": "local-monotonic", "window": 2}},
+        ],
+    },
     "additive-heads": TRANSFORMER | {"attention": {"score": "additive"}},
     "window-heads": TRANSFORMER
     | {"attention": {"score": "scaled-dot", "scope": {"kind": "window", "left": 2, "right": 1}}},
@@ -146,7 +181,7 @@ def test_the_observer_changes_nothing_and_sees_each_step(name: str) -> None:
                 for t in range(weights.shape[-2]):
                     near = [s for s in range(int(length)) if t - 1 <= s <= t + 2]
                     assert weights[i, t].nonzero().flatten().tolist() == near
-        if "window" not in name:
+        if not any(word in name for word in ("window", "local", "monotonic", "mocha", "mixed")):
             torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
 
 

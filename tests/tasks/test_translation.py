@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from regard import build
 from regard.batch import BOS, EOS, Batch, rectangle
 from regard.config import DecodingPart, recipe_of
 from regard.data import Tokenizer
+from regard.errors import UsageError
 from regard.models import EncoderDecoder
-from regard.tasks.translation import Search, loss, metrics, search
+from regard.tasks.translation import Looking, Search, loss, metrics, search
 
 SOURCES = [[4, 5, 6, 7], [8], [9, 4, 4], [5, 5], [6, 7, 8, 9, 4, 5]]
 
@@ -90,3 +92,100 @@ def test_metrics_follow_the_tokenizers() -> None:
     assert [m.name for m in metrics(words, words)] == ["BLEU", "chrF2", "TER", "exact match"]
     assert [m.name for m in metrics(characters, words)] == ["WER", "PER"]
     assert [m.name for m in metrics(characters, characters)] == ["WER", "CER"]
+
+
+def looking_model(**changes: Any) -> EncoderDecoder:
+    torch.manual_seed(2)
+    tree = {"kind": "recurrent", "embedding": 6, "hidden": 8, "dropout": 0.0} | changes
+    return build.encoder_decoder(recipe_of({"model": tree}).model, 10, 11, shared=False, max_length=30)
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_losses_of_the_weights_are_added_in_training_alone(heads: bool) -> None:
+    pairs = batch()
+    network = (model() if heads else looking_model()).train()
+    weights = network.look(pairs).mean(dim=2)  # [B, L, T, S]
+    coverage = stochastic = 0.0
+    for i, (read, said) in enumerate(
+        zip(pairs.source_lengths.tolist(), (pairs.target_lengths - 1).tolist(), strict=True)
+    ):
+        for layer in weights[i].tolist():
+            for s in range(read):
+                seen = 0.0
+                for t in range(said):
+                    coverage += min(layer[t][s], seen)
+                    seen += layer[t][s]
+                stochastic += (1 - seen) ** 2
+    plain = loss(network, pairs, smoothing=0.1)
+    for asked, expected in ((Looking(coverage=0.5), 0.5 * coverage), (Looking(doubly_stochastic=2.0), 2 * stochastic)):
+        found = loss(network, pairs, smoothing=0.1, looking=asked)
+        assert float((found.total - plain.total).detach()) == pytest.approx(expected, rel=1e-4)
+        assert float(found.likelihood) == pytest.approx(float(plain.likelihood), rel=1e-5)
+        assert float(loss(network.eval(), pairs, smoothing=0.1, looking=asked).total.detach()) == pytest.approx(
+            float(plain.total.detach()), rel=1e-5
+        )
+        network.train()
+
+
+def test_guided_alignment_speaks_to_one_head_of_one_layer() -> None:
+    pairs, network = batch(), model().train()
+    links = torch.zeros(len(pairs), pairs.target.shape[1] - 1, pairs.source.shape[1])
+    links[:, 0, 0] = 1.0
+    looking = Looking(guided=1.0, guided_layer=1, guide=lambda _: links)
+    found = loss(network, pairs, smoothing=0.0, looking=looking)
+    plain = loss(network, pairs, smoothing=0.0)
+    weights = network.look(pairs)[:, 1, 0]
+    assert float((found.total - plain.total).detach()) == pytest.approx(-float(weights[:, 0, 0].log().sum()), rel=1e-4)
+    with pytest.raises(UsageError, match="layers 0 to 2"):
+        loss(network, pairs, smoothing=0.0, looking=Looking(guided=1.0, guided_layer=9, guide=lambda _: links))
+
+
+def test_guided_attention_goes_where_it_is_told() -> None:
+    """A few steps of training by links that no likelihood would choose: every step looks at the first token."""
+    pairs = batch()
+    network = looking_model().train()
+    links = torch.zeros(len(pairs), pairs.target.shape[1] - 1, pairs.source.shape[1])
+    for i, said in enumerate((pairs.target_lengths - 1).tolist()):
+        links[i, :said, 0] = 1.0
+    looking = Looking(guided=1.0, guide=lambda _: links)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(network, pairs, smoothing=0.0, looking=looking).total.backward()
+        optimizer.step()
+    weights = network.eval().look(pairs)[:, 0, 0]
+    assert (weights[links > 0] > 0.8).all()
+
+
+def test_hard_attention_moves_its_baseline_and_refuses_r_drop() -> None:
+    pairs, network = batch(), looking_model(attention={"normalize": "hard"}).train()
+    decoder: Any = network.decoder
+    found = loss(network, pairs, smoothing=0.0)
+    mean = -float(found.likelihood) / found.tokens
+    assert float(decoder.attend.normalize.baseline) == pytest.approx(0.1 * mean, rel=1e-5)
+    found.total.backward()
+    assert decoder.attend.score.v.grad.abs().sum() > 0
+    with pytest.raises(UsageError, match="set r_drop = 0"):
+        loss(network, pairs, smoothing=0.0, r_drop=1.0)
+
+
+def test_the_coverage_penalty_prefers_what_looks_at_all_of_the_source() -> None:
+    """Among the beam's hypotheses the first is the one that the formula of Wu et al. 2016 ranks first."""
+    network = looking_model(dropout=0.0).eval()
+    how = Search(beam=5, count=5, length_penalty=0.7)
+    plain = search(network, SOURCES, how)
+    ranked = search(network, SOURCES, replace(how, coverage_penalty=3.0))
+    moved = False
+    for source, before, after in zip(SOURCES, plain, ranked, strict=True):
+        assert sorted(h.ids for h in before) == sorted(h.ids for h in after)
+        ranks = []
+        for h in after:
+            s, t = [*source, EOS], [BOS, *h.ids, EOS]
+            one = Batch(
+                torch.tensor([s]), torch.tensor([len(s)]), torch.tensor([t]), torch.tensor([len(t)]), torch.tensor([0])
+            )
+            covered = network.look(one)[0, 0, 0].sum(0)[:-1]
+            ranks.append(h.score / (len(h.ids) + 1) ** 0.7 + 3.0 * float(covered.clamp(max=1).log().sum()))
+        assert ranks == sorted(ranks, reverse=True)
+        moved = moved or [h.ids for h in before] != [h.ids for h in after]
+    assert moved
