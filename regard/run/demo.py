@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from regard.data import TablePairs
 from regard.embedded import pronunciations
@@ -27,6 +28,7 @@ def demonstrate(out: Path, minutes: float, console: Console, *, again: bool = Fa
     train_words = pronunciations("train")
     dev_words = pronunciations("dev")
     apart = {word for word, _ in dev_words} | set(EXAMPLES)
+    learned = [(word, said) for word, said in train_words if word not in apart]
     if folder.recipe.exists() and again:
         folder.read_recipe()  # nothing is removed that is not a run
         shutil.rmtree(out)
@@ -37,13 +39,16 @@ def demonstrate(out: Path, minutes: float, console: Console, *, again: bool = Fa
         model = Model.load(out)
     else:
         console.print(
-            f"Learning to pronounce English: {len(train_words):,} words of CMUdict, {minutes:g} minutes.\n"
+            f"Learning to pronounce English: {len(learned):,} words of CMUdict, {minutes:g} minutes.\n"
             f"{len(dev_words):,} other words are kept for the test, and so are the five examples.\n",
             highlight=False,
         )
-        data = out / "data"
-        data.mkdir(parents=True, exist_ok=True)
-        _write_pairs(data / "train.tsv", [(w, said) for w, said in train_words if w not in apart])
+        data = out / "cmudict"  # a name that nobody else's files have
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{out} cannot be made ({error.strerror}): choose another folder with --out") from error
+        _write_pairs(data / "train.tsv", learned)
         _write_pairs(data / "dev.tsv", dev_words)
         tree = {
             "data": {"data": str((data / "train.tsv").resolve()), "valid_data": str((data / "dev.tsv").resolve())},
@@ -68,7 +73,7 @@ def _show(model: Model, out: Path, console: Console) -> None:
     console.print("\nFive more words that it never saw, and which letters each sound looked at:", highlight=False)
     predictions = model.predict(list(EXAMPLES), attention=True)
     for prediction in predictions:
-        console.print(f"\n{prediction.source} → [bold]{prediction.text}[/bold]", highlight=False)
+        console.print(Text.assemble(f"\n{prediction.source} → ", (prediction.text, "bold")))
         if prediction.attention is not None:
             print(draw(prediction.attention, width=console.width, color=console.is_terminal))
     html = out / "attention.html"
