@@ -122,16 +122,17 @@ def test_the_length_of_a_memory_is_its_sources(rows: int) -> None:
 
 @dataclass(frozen=True)
 class Projected(Memory):
-    keys: Tensor
-    final: tuple[Tensor, Tensor] | None
+    keys: Tensor | None = None
+    final: tuple[Tensor, Tensor] | None = None
 
 
 def test_a_memory_with_more_fields_is_chosen_whole() -> None:
     final = (number_rows(5, 2), number_rows(5, 2) + 10)
-    memory = Projected(number_rows(5, 7, 3), torch.tensor([7, 5, 3, 2, 1]), number_rows(5, 7, 2), final)
+    memory = Projected(number_rows(5, 7, 3), torch.tensor([7, 5, 3, 2, 1]), None, number_rows(5, 7, 2), final)
     found = memory.select(torch.tensor([2, 2, 0]))
     assert type(found) is Projected and len(found) == 3 and len(memory) == 5
     assert found.lengths.tolist() == [3, 3, 7]
+    assert found.keys is not None
     assert found.values[:, 0, 0].tolist() == found.keys[:, 6, 1].tolist() == [2, 2, 0]
     assert found.final is not None and [f[:, 1].tolist() for f in found.final] == [[2, 2, 0], [12, 12, 10]]
     assert len(memory.select(torch.tensor([], dtype=torch.long))) == 0

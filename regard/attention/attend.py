@@ -22,8 +22,11 @@ from regard.dropout import dropout
 # Below this many scores per row of the batch, PyTorch's fused CPU kernel loses to matmul, softmax, matmul: its
 # backward walks blocks far larger than a sentence. Measured by benchmarks/attention_paths.py.
 FUSED_CPU_SCORES = 256 * 256
-# How many times longer than the window a source has to be before local attention is worth its bookkeeping.
+# How many times longer than the window a source has to be before local attention is worth its bookkeeping; and where
+# queries have to be sorted for it though their scores are one matrix product, which does many keys in no time.
+# Measured by benchmarks/local_attention.py.
 LOCAL_PAYS = 4
+SORTING_PAYS = 5
 
 
 class Attend(nn.Module):
@@ -149,14 +152,19 @@ class Attend(nn.Module):
         """Whether each query sees few of the keys. Its mask must be one of keys, the same for all queries."""
         if not isinstance(self.scope, Window | LocalPredictive) or self.bias is not None or self.score.positional:
             return False
-        return k.shape[-2] >= LOCAL_PAYS * self.scope.width and (mask is None or mask.shape[-2] == 1)
+        if mask is not None and mask.shape[-2] != 1:
+            return False
+        product = type(self.score).factor is not Score.factor
+        sorts = isinstance(self.scope, LocalPredictive) and product and q.shape[-2] > 1
+        return k.shape[-2] >= LOCAL_PAYS * self.scope.width * (SORTING_PAYS if sorts else 1)
 
     def _local(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int) -> Tensor:
         def rows(scores: Tensor, seen: Tensor) -> Tensor:
             return masked(self.normalize, scores, seen)
 
         if isinstance(self.scope, LocalPredictive):
-            return local.gathered(self.score.compare, rows, self.scope, q, k, v, mask, self._drop)
+            way = local.grouped if q.shape[-2] >= local.BLOCK else local.gathered
+            return way(self.score.compare, rows, self.scope, q, k, v, mask, self._drop)
         assert isinstance(self.scope, Window)
         return local.banded(
             self.score.compare, lambda scores, seen: self._drop(rows(scores, seen)), self.scope, q, k, v, mask, start

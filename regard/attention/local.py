@@ -1,8 +1,8 @@
 """Local attention at the cost of its window, O(T·W) instead of O(T·S).
 
 A score compares any queries with any keys, so it is given the keys near each query and no others. Where windows move
-in step with the query (`banded`) they are slices that overlap; where each query says where it looks (`gathered`) its
-keys are picked out.
+in step with the query (`banded`) they are slices that overlap. Where each query says where it looks, few queries have
+their keys picked out (`gathered`), and many are sorted by where they look, so that neighbours share a slice (`grouped`).
 """
 
 from __future__ import annotations
@@ -81,6 +81,64 @@ def gathered(
     scores = compare(q[..., None, :], _picked(k, place))[..., 0, :]
     weights = drop(scope.weigh(rows(scores, seen), center, place)).to(v.dtype)
     return (weights[..., None, :] @ _picked(v, place))[..., 0, :]
+
+
+def grouped(
+    compare: Compare,
+    rows: Rows,
+    scope: LocalPredictive,
+    q: Float[Tensor, "... T Dq"],
+    k: Float[Tensor, "... S Dk"],
+    v: Float[Tensor, "... S Dv"],
+    mask: Bool[Tensor, "... 1 S"] | None,
+    drop: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "... T Dv"]:
+    """The same for many queries. Keys are cut into blocks; the queries whose windows begin in a block of a source sit
+    together, BLOCK at most, before one slice of keys, so there are at most T/BLOCK + S/BLOCK slices a source however
+    the queries crowd."""
+    lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
+    center = scope.center(q, keys if mask is None else mask.sum(dim=-1)).expand(*lead, queries)
+    span, blocks = BLOCK + scope.width, -(-keys // BLOCK)
+    first = (center.detach() - scope.window).ceil().long().clamp(0, keys - 1)
+    sources = k.shape[:-2].numel()
+    source = torch.arange(sources, device=q.device).view(*k.shape[:-2], 1).expand(*lead, queries)
+    group = (source * blocks + first // BLOCK).reshape(-1)
+    seat, home = _seats(group, sources * blocks)
+    filled = torch.zeros(len(home) * BLOCK, dtype=torch.bool, device=q.device)
+    filled[seat] = True
+
+    def slices(x: Tensor) -> Tensor:
+        """[..., S, D] to [slices, span, D], zeros beyond the end."""
+        whole = pad(x.reshape(sources, keys, -1), (0, 0, 0, blocks * BLOCK + scope.width - keys))
+        return whole.unfold(1, span, BLOCK).flatten(0, 1)[home].transpose(-1, -2)
+
+    def seated(x: Tensor) -> Tensor:
+        """[queries, D] to [slices, BLOCK, D]."""
+        empty = x.new_zeros(len(home) * BLOCK, x.shape[-1])
+        return empty.index_copy(0, seat, x).unflatten(0, (-1, BLOCK))
+
+    asking = seated(q.reshape(-1, q.shape[-1]))
+    around = seated(center.reshape(-1, 1))
+    place = (home % blocks * BLOCK)[:, None, None] + torch.arange(span, device=q.device)
+    seen = scope.within(around.detach(), place) & (place < keys) & filled.view(-1, BLOCK, 1)
+    if mask is not None:
+        everywhere = mask.expand(*k.shape[:-2], 1, keys).reshape(sources, keys, 1)
+        seen = seen & slices(everywhere).transpose(-1, -2)
+    weights = drop(scope.weigh(rows(compare(asking, slices(k)), seen), around, place))
+    context = weights.to(v.dtype) @ slices(v)
+    return context.flatten(0, 1)[seat].view(*lead, queries, -1)
+
+
+def _seats(group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """A seat for each query and the group of each table of BLOCK seats: those of one group sit at tables of their own."""
+    count = torch.bincount(group, minlength=groups)
+    tables = -(-count // BLOCK)
+    home = torch.repeat_interleave(torch.arange(groups, device=group.device), tables)
+    order = group.argsort(stable=True)
+    rank = torch.empty_like(order)
+    before = count.cumsum(0) - count
+    rank[order] = torch.arange(len(group), device=group.device) - before[group[order]]
+    return (tables.cumsum(0) - tables)[group] * BLOCK + rank, home
 
 
 def _picked(x: Float[Tensor, "... S D"], place: Tensor) -> Float[Tensor, "... T W D"]:

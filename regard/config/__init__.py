@@ -1,5 +1,6 @@
 """Recipes: what they may say, how they are read, and what follows from the corpus."""
 
+from regard.config.mechanisms import mechanism, with_mechanism
 from regard.config.presets import Corpus, preset
 from regard.config.reading import merge, read_toml, recipe_of, setting, write_toml
 from regard.config.recipe import (
@@ -27,10 +28,12 @@ __all__ = [
     "TokenizerKind",
     "TrainingPart",
     "TransformerPart",
+    "mechanism",
     "merge",
     "preset",
     "read_toml",
     "recipe_of",
     "setting",
+    "with_mechanism",
     "write_toml",
 ]

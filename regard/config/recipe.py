@@ -6,7 +6,8 @@ no such gaps.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
@@ -204,6 +205,21 @@ class TransformerPart(Part):
             everywhere = {"scope": GlobalScope()} if where == "cross" else {}
             part = self.attention.model_copy(update=everywhere)
         return list(part) if isinstance(part, tuple) else [part] * layers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scaled(cls, tree: Any) -> Any:
+        """A mechanism in heads that says no score has the Transformer's own."""
+        if not isinstance(tree, Mapping):
+            return tree
+
+        def with_score(part: Any) -> Any:
+            if isinstance(part, Mapping):
+                return {"score": "scaled-dot", **part}
+            return [with_score(each) for each in part] if isinstance(part, list | tuple) else part
+
+        places = ("attention", "encoder_attention", "decoder_attention", "cross_attention")
+        return {key: with_score(value) if key in places else value for key, value in tree.items()}
 
     @model_validator(mode="after")
     def _fits(self) -> TransformerPart:

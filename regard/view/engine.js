@@ -1,5 +1,6 @@
 // The picture engine: draws attention maps into an element. One function is public, show(root, data), where data is
-//   { title, items: [{ source, output, score, attention }] }  and attention is AttentionMap.to_json(), packed or not.
+//   { title, items: [{ source, output, score, attention, label }] }  and attention is AttentionMap.to_json(), packed or not;
+// a label says whose prediction it is, and may be missing.
 // It returns a function that takes everything away again. Weights are drawn and averaged here, never computed. Text enters the page as text, never as markup.
 // Letters: L layers, H heads, T target, S source.
 
@@ -356,12 +357,13 @@ export function show(root, data) {
 
   function list() {
     const entries = data.items.map((item, i) => make("li", {}, make("button", { type: "button", onclick: () => go(i) },
+      item.label ? make("span", { class: "label" }, item.label) : null,
       make("span", { dir: "auto" }, sourceOf(item) || "∅"), make("span", { dir: "auto", class: "said" }, outputOf(item) || "∅"))));
     const box = make("ol", {}, ...entries);
     const find = make("input", {
       type: "search", placeholder: "Find", "aria-label": "Find in source and output", oninput: () => {
         const wanted = find.value.toLowerCase();
-        entries.forEach((entry, i) => (entry.hidden = !`${sourceOf(data.items[i])}\n${outputOf(data.items[i])}`.toLowerCase().includes(wanted)));
+        entries.forEach((entry, i) => (entry.hidden = !`${data.items[i].label ?? ""}\n${sourceOf(data.items[i])}\n${outputOf(data.items[i])}`.toLowerCase().includes(wanted)));
       },
     });
     nav.append(...(data.items.length > 8 ? [find] : []), box);
@@ -437,10 +439,11 @@ export function show(root, data) {
   }
 
   function pair(item) {
+    const label = item.label ? ` of ${item.label}` : "";
     const score = item.score === null ? "" : ` · log-probability ${item.score.toFixed(2).replace("-", "−")}`;
     return make("dl", { class: "pair" },
       make("div", {}, make("dt", {}, "source"), make("dd", { dir: "auto" }, item.source ?? "")),
-      make("div", {}, make("dt", {}, `output${score}`), make("dd", { dir: "auto" }, item.output ?? "")));
+      make("div", {}, make("dt", {}, `output${label}${score}`), make("dd", { dir: "auto" }, item.output ?? "")));
   }
 
   function legend(ramp) {

@@ -19,20 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageItem:
-    """One prediction: the source and output as people read them, its log-probability, and what was looked at."""
+    """One prediction: the source and output as people read them, its log-probability, and what was looked at.
+    `label` says whose it is, where a page shows several models."""
 
     source: str
     output: str
     score: float | None
     attention: AttentionMap | None
+    label: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        shown = {
             "source": self.source,
             "output": self.output,
             "score": self.score if self.score is not None and math.isfinite(self.score) else None,
             "attention": None if self.attention is None else self.attention.to_json(packed=True),
         }
+        return shown if self.label is None else shown | {"label": self.label}
 
 
 def page(predictions: Sequence[PageItem], title: str) -> str:

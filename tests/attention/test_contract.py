@@ -261,6 +261,7 @@ def test_each_fast_path_is_taken_where_it_should_be(monkeypatch: pytest.MonkeyPa
     calls: list[str] = []
     monkeypatch.setattr(attend_module, "FUSED_CPU_SCORES", 0)
     monkeypatch.setattr(attend_module, "LOCAL_PAYS", 1)
+    monkeypatch.setattr(attend_module, "SORTING_PAYS", 1)
     monkeypatch.setattr(Attend, "_fused", lambda self, q, k, v, mask, start: calls.append("fused") or v)
     monkeypatch.setattr(Attend, "_local", lambda self, q, k, v, mask, start: calls.append("local") or v)
     expected = {

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.config import Corpus, merge, preset, read_toml, recipe_of, setting, write_toml
+from regard.config.recipe import RecurrentPart, TransformerPart
 from regard.errors import UsageError
 
 
@@ -145,3 +146,12 @@ def test_spelling_is_cut_into_characters_and_phonemes_into_words() -> None:
     )
     text = recipe_of(preset(TEXTS[2])).data
     assert (text.source_tokenizer, text.target_tokenizer, text.shared_vocabulary) == ("bpe", "bpe", True)
+
+
+def test_heads_that_name_no_score_keep_the_transformers_own() -> None:
+    model = recipe_of({"model": {"heads": 4, "attention": {"normalize": "sparsemax"}, "cross_attention": {}}}).model
+    assert isinstance(model, TransformerPart)
+    assert {part.score for where in ("encoder", "decoder") for part in model.heads_of(where)} == {"scaled-dot"}  # type: ignore[arg-type]
+    assert [part.normalize for part in model.heads_of("cross")] == ["softmax"] * model.decoder_layers
+    recurrent = recipe_of({"model": {"cell": "gru", "attention": {"normalize": "sparsemax"}}}).model
+    assert isinstance(recurrent, RecurrentPart) and recurrent.attention.score == "additive"

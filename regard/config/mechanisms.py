@@ -1,0 +1,127 @@
+"""Names of mechanisms, as a comparison lists them: `additive`, `dot+sparsemax`, `general+local-p:3`, `none`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from regard.config.reading import recipe_of
+from regard.config.recipe import NormalizerName, RecurrentPart, ScoreName, TransformerPart
+from regard.errors import UsageError
+
+Tree = dict[str, Any]
+
+NONE = "none"
+# The keys that hold what may stand behind the colon.
+COUNTS = {"top-k": "top_k", "mocha": "chunk"}
+ESTIMATORS = ("reinforce", "gumbel")
+SCOPES = ("global", "causal", "window", "local-monotonic", "local-predictive")
+ALIASES = {"local-m": "local-monotonic", "local-p": "local-predictive"}
+KINDS: dict[str, str] = (
+    dict.fromkeys(get_args(ScoreName), "score")
+    | dict.fromkeys(get_args(NormalizerName), "normalize")
+    | dict.fromkeys((*SCOPES, *ALIASES), "scope")
+)
+WORDS = {"score": "scores", "normalize": "normalizers", "scope": "scopes"}
+
+
+def mechanism(text: str) -> Tree:
+    """What a name changes in a recipe's `model` part.
+
+    Parts are joined by `+` in any order: at most one score, one normalizer and one scope. What stands behind a colon
+    is a number of positions, or of `hard` its estimator. `none` is the recurrent decoder without attention.
+
+    Raises:
+        UsageError: an empty name, an unknown part (with what is near), two parts of one kind, a number that is
+            missing, below 1, or stands where none belongs.
+    """
+    parts = [part.strip().lower() for part in text.split("+")]
+    if not all(parts):
+        what = f"'{text}' has an empty part" if text.strip(" +") else "a mechanism has no name"
+        raise UsageError(f"{what}: write scores, normalizers and scopes joined by +, such as additive or dot+sparsemax")
+    if parts == [NONE]:
+        return {"decoder": "fixed-initial"}
+    if any(part.partition(":")[0] == NONE for part in parts):
+        raise UsageError(f"'{text}': none is the decoder without attention and stands alone; leave out the rest")
+    change: Tree = {}
+    seen: dict[str, str] = {}
+    for part in parts:
+        name, colon, value = part.partition(":")
+        kind = _kind(name, text)
+        if kind in seen:
+            raise UsageError(f"'{text}' has two {WORDS[kind]}, {seen[kind]} and {part}: leave one out")
+        seen[kind] = part
+        change |= _part(kind, ALIASES.get(name, name), value.strip() if colon else None, text)
+    return {"attention": change}
+
+
+def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe") -> Tree:
+    """The recipe's tree with another mechanism. What its name does not say stays as the recipe, or its defaults, has it.
+
+    A recurrent decoder that had no attention gets the default one with the mechanism.
+
+    Raises:
+        UsageError: see `mechanism` and `recipe_of`; a mechanism that would change nothing in this recipe.
+    """
+    change = mechanism(text)
+    part = recipe_of(tree, origin).model
+    model: Tree = {"kind": part.kind, **tree.get("model", {})}
+    if isinstance(part, TransformerPart):
+        if "decoder" in change:
+            raise UsageError(
+                f"'{text}' is a recurrent decoder, and {origin} is of a Transformer, which is nothing without "
+                'attention: set model.kind = "recurrent"'
+            )
+        own = [f"{where}_attention" for where in ("encoder", "decoder", "cross")]
+        if all(getattr(part, key) is not None for key in own):
+            raise UsageError(
+                f"'{text}' would change nothing, for {origin} sets {', '.join(own)}: leave one of them out"
+            )
+    elif isinstance(part, RecurrentPart) and "attention" in change and part.decoder.startswith("fixed"):
+        model.pop("decoder")
+    if "attention" in change:
+        # The whole part: a table that says only some keys would lose the family's own defaults of the others.
+        before, named = part.attention.model_dump(mode="json"), change["attention"]
+        if "scope" in named and named["scope"]["kind"] == before["scope"]["kind"]:
+            named["scope"] = before["scope"] | named["scope"]
+        change = {"attention": before | named}
+    changed = {**tree, "model": model | change}
+    recipe_of(changed, f"{text} in {origin}")
+    return changed
+
+
+def _kind(name: str, text: str) -> str:
+    if name in KINDS:
+        return KINDS[name]
+    known = [*KINDS, NONE]
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    advice = f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(known)}"
+    where = "" if name == text else f" in '{text}'"
+    raise UsageError(f"there is no mechanism '{name}'{where}; {advice}")
+
+
+def _part(kind: str, name: str, value: str | None, text: str) -> Tree:
+    """What one part changes in the attention's table."""
+    if name == "window":
+        if value is None:
+            raise UsageError(f"'{text}': a window needs how many positions it sees on either side, such as window:3")
+        side = _number(name, value, text)
+        return {"scope": {"kind": name, "left": side, "right": side}}
+    if name in ALIASES.values():
+        return {"scope": {"kind": name} | ({} if value is None else {"window": _number(name, value, text)})}
+    if value is not None and name in COUNTS:
+        return {kind: name, COUNTS[name]: _number(name, value, text)}
+    if value is not None and name == "hard":
+        if value not in ESTIMATORS:
+            raise UsageError(f"'{text}': hard attention is learned by {' or '.join(ESTIMATORS)}, not '{value}'")
+        return {kind: name, "estimator": value}
+    if value is not None:
+        raise UsageError(f"'{text}': nothing belongs behind {name}; leave out ':{value}'")
+    return {kind: {"kind": name} if kind == "scope" else name}
+
+
+def _number(name: str, value: str, text: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
+        raise UsageError(f"'{text}': behind {name} belongs a whole number from 1, such as {name}:3, not '{value}'")
+    return int(value)

@@ -1,0 +1,296 @@
+"""`align`: which source word each target word of given pairs comes from, by what a run looks at while it says them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, get_args
+
+from regard.errors import UsageError
+from regard.evaluation import (
+    AlignmentScores,
+    Gold,
+    Heuristic,
+    Lengths,
+    Links,
+    alignment_scores,
+    read_gold,
+    symmetrise,
+)
+from regard.run.choosing import (
+    AlignmentChoice,
+    LinkTable,
+    Wanted,
+    best_by_agreement,
+    best_by_gold,
+    choices,
+    default_choice,
+    link_table,
+    links_of,
+    turn,
+)
+from regard.run.corpus import Pairs
+from regard.run.forcing import Side, forced_attention, side, spelled, target_words
+from regard.run.model import READ_AHEAD, Model
+
+HEURISTIC: Heuristic = "grow-diag-final-and"
+COMPARED = 500  # pairs on which the two directions are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The links of one pair, (source word, target word) from 0, and what deserves a word about it."""
+
+    links: Links
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class AlignmentReport:
+    """How the links were read, and how good they are. `scores` leave out the first `tuned` pairs."""
+
+    run: str
+    choice: AlignmentChoice
+    chosen: str
+    sentences: int
+    reverse: str | None = None
+    reverse_choice: AlignmentChoice | None = None
+    heuristic: Heuristic | None = None
+    tuned: int = 0
+    scores: AlignmentScores | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "choice": self.choice.to_json(),
+            "reverse": self.reverse,
+            "reverse_choice": None if self.reverse_choice is None else self.reverse_choice.to_json(),
+            "chosen": self.chosen,
+            "symmetrise": self.heuristic,
+            "sentences": self.sentences,
+            "tuned": self.tuned,
+            "scores": None if self.scores is None else self.scores.to_json(),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.run}: {self.sentences:,} pairs, {self.choice} ({self.chosen})"]
+        if self.reverse is not None:
+            lines.append(f"{self.reverse}: {self.reverse_choice}; both made one by {self.heuristic}")
+        if self.scores is not None:
+            left_out = f", without the {self.tuned:,} chosen on" if self.tuned else ""
+            lines.append(f"against {self.scores.sentences:,} gold sentences{left_out}:")
+            parts = (self.scores.aer, self.scores.precision, self.scores.recall, self.scores.f)
+            lines += [f"  {score}    {score.signature}" for score in parts]
+        return "\n".join(lines)
+
+
+class Alignments:
+    """The links of every pair, once and in order; after that, `report`.
+
+    What can be compared is: layer, head and shift by the error rate on the first `tune` gold pairs; without them by
+    the agreement with `reverse` on the first 500; without that they are the default. What is `wanted` stays.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        reverse: Model | None = None,
+        heuristic: Heuristic | None = None,
+        wanted: Wanted | None = None,
+        gold: Sequence[Gold] | None = None,
+        tune: int = 0,
+    ) -> None:
+        _check(len(pairs), reverse, heuristic, gold, tune)
+        self._gold, self._tune = gold, tune
+        self._heuristic: Heuristic | None = (heuristic or HEURISTIC) if reverse is not None else None
+        self._models = [model] if reverse is None else [model, reverse]
+        wanted = wanted or Wanted()
+        among = [_choices(of, wanted) for of in self._models]
+        tables = _tables(self._models, pairs)
+        first = list(islice(tables, tune or (COMPARED if reverse is not None else 0)))
+        self._chosen, self.choices = _chosen(among, first, None if gold is None else gold[:tune])
+        self._tables = chain(first, tables)
+        self._links: list[Links] = []
+        self._count = 0
+
+    def __iter__(self) -> Iterator[Aligned]:
+        for found, notes in self._tables:
+            links = [links_of(table, choice) for table, choice in zip(found, self.choices, strict=False)]
+            if not links:
+                one: Links = frozenset()
+            elif self._heuristic is None:
+                one = links[0]
+            else:
+                one = symmetrise(links[0], turn(links[1]), self._heuristic)
+            self._count += 1
+            if self._gold is not None:
+                self._links.append(one)
+            yield Aligned(one, notes)
+
+    def report(self) -> AlignmentReport:
+        """Of the pairs that have come out."""
+        scores = None
+        if self._gold is not None:
+            scores = alignment_scores(self._links[self._tune :], self._gold[self._tune : len(self._links)])
+        return AlignmentReport(
+            run=self._models[0].name,
+            choice=self.choices[0],
+            chosen=self._chosen,
+            sentences=self._count,
+            reverse=self._models[1].name if len(self._models) > 1 else None,
+            reverse_choice=self.choices[1] if len(self._models) > 1 else None,
+            heuristic=self._heuristic,
+            tuned=self._tune,
+            scores=scores,
+        )
+
+
+def given_pairs(pairs: Pairs) -> list[tuple[str, str]]:
+    """The pairs as text, none left out.
+
+    Raises:
+        UsageError: one file has more lines than the other; a line is not UTF-8.
+    """
+    found = []
+    for pair in pairs:
+        if pair.source is None or pair.target is None:
+            less = "source" if pair.source is None else "target"
+            raise UsageError(
+                f"{pairs.name} differ in length: line {pair.line} has no {less}; give files with one line for each pair"
+            )
+        try:
+            found.append((pair.source.decode("utf-8"), pair.target.decode("utf-8")))
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{pairs.name}, line {pair.line} is not UTF-8: save it as UTF-8") from error
+    return found
+
+
+def gold_links(
+    path: Path | str,
+    model: Model,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    one_based: bool | None = None,
+    reverse: bool = False,
+) -> list[Gold]:
+    """The gold links of the pairs, as `read_gold` has it, which are counted in the words that the run aligns."""
+    sources, targets = _sides(model, pairs)
+    lengths: list[Lengths] = [(source.words, target.words) for source, target in zip(sources, targets, strict=True)]
+    return read_gold(path, lengths, one_based=one_based, reverse=reverse)
+
+
+def _check(
+    pairs: int, reverse: Model | None, heuristic: Heuristic | None, gold: Sequence[Gold] | None, tune: int
+) -> None:
+    if heuristic is not None and heuristic not in get_args(Heuristic):
+        raise UsageError(f"the heuristic is '{heuristic}'; it must be one of {', '.join(get_args(Heuristic))}")
+    if heuristic is not None and reverse is None:
+        raise UsageError("two directions are made one, but only one is there: give --reverse RUN2 with --symmetrise")
+    if gold is not None and len(gold) != pairs:
+        raise UsageError(f"there are gold links for {len(gold)} of {pairs} pairs: give them for each pair")
+    if tune and gold is None:
+        raise UsageError("--tune chooses by gold links: give --gold FILE with it")
+    if tune < 0 or (tune and tune >= pairs):
+        raise UsageError(f"--tune {tune} leaves no gold sentence to score of {pairs}: choose on 1 to {pairs - 1}")
+
+
+def _choices(model: Model, wanted: Wanted) -> list[AlignmentChoice]:
+    layers, heads = _shape(model)
+    return choices(layers, heads, wanted, default_choice(layers), model.name)
+
+
+def _shape(model: Model) -> tuple[int, int]:
+    """Layers and heads, as a look at the shortest pair shows them."""
+    if not model.network.sights():
+        raise UsageError(f"{model.name} has a fixed context and no attention to align by: give a run that has any")
+    shortest = Side([0], [(0, 1)], 1)
+    [(_, weights)] = forced_attention(model.network, [shortest], [shortest])
+    return weights.shape[0], weights.shape[1]
+
+
+def _chosen(
+    among: list[list[AlignmentChoice]],
+    first: Sequence[tuple[list[LinkTable], list[str]]],
+    gold: Sequence[Gold] | None,
+) -> tuple[str, list[AlignmentChoice]]:
+    """How the choice was made, and the choice of each direction."""
+    default = [of[0] for of in among]
+    if all(len(of) == 1 for of in among):
+        return "set by hand", default
+    there = [i for i, (tables, _) in enumerate(first) if tables]
+    if not there:
+        return "by default", default
+    directions = [[first[i][0][number] for i in there] for number in range(len(among))]
+    if gold:
+        those = [gold[i] for i in there]
+        best = [
+            best_by_gold(tables, those, of, turned=bool(number))
+            for number, (tables, of) in enumerate(zip(directions, among, strict=True))
+        ]
+        return f"lowest error on the first {len(first):,} gold pairs", best
+    best = best_by_agreement(directions[0], directions[1], among[0], among[1])
+    return f"where both directions agree most on {len(there):,} pairs", list(best)
+
+
+def _tables(models: Sequence[Model], pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[list[LinkTable], list[str]]]:
+    """For each pair the links of every choice of every model, or none of them and notes that say why."""
+    letters = [_spelled(of, _turned(pairs, number)) for number, of in enumerate(models)]
+    if len(letters) > 1 and letters[0] != letters[1][::-1]:
+        raise UsageError(
+            f"{models[0].name} and {models[1].name} count other words in these files, because only one of them "
+            "spells: give two runs with the same tokenizers"
+        )
+    for start in range(0, len(pairs), READ_AHEAD):
+        chunk = pairs[start : start + READ_AHEAD]
+        read = [_sides(of, _turned(chunk, number), letters[number]) for number, of in enumerate(models)]
+        notes = [_notes(models, [(s[i], t[i]) for s, t in read]) for i in range(len(chunk))]
+        fit = [i for i in range(len(chunk)) if not notes[i]]
+        found: list[dict[int, LinkTable]] = []
+        for of, (sources, targets) in zip(models, read, strict=True):
+            seen = forced_attention(of.network, [sources[i] for i in fit], [targets[i] for i in fit])
+            found.append({fit[n]: link_table(*target_words(weights, targets[fit[n]])) for n, weights in seen})
+        for i, said in enumerate(notes):
+            yield [] if said else [tables[i] for tables in found], said
+
+
+def _notes(models: Sequence[Model], read: Sequence[tuple[Side, Side]]) -> list[str]:
+    """Why a pair, as each model reads it, has no links; empty where it has."""
+    source, target = read[0]
+    if not source.ids or not target.ids:
+        which = (
+            "both sides are" if not source.ids and not target.ids else f"the {'target' if source.ids else 'source'} is"
+        )
+        return [f"no links, because {which} empty"]
+    return [
+        f"no links, because {len(words.ids)} {what} tokens are more than data.max_length = {limit} of {of.name}; "
+        "split the pair"
+        for number, (of, sides) in enumerate(zip(models, read, strict=True))
+        for what, words in zip(("target", "source") if number else ("source", "target"), sides, strict=True)
+        if len(words.ids) > (limit := of.recipe.data.max_length)
+    ]
+
+
+def _sides(
+    model: Model, pairs: Sequence[tuple[str, str]], letters: tuple[bool, bool] | None = None
+) -> tuple[list[Side], list[Side]]:
+    source, target = _spelled(model, pairs) if letters is None else letters
+    return (
+        [side(model.source_tokenizer, text, source) for text, _ in pairs],
+        [side(model.target_tokenizer, text, target) for _, text in pairs],
+    )
+
+
+def _spelled(model: Model, pairs: Sequence[tuple[str, str]]) -> tuple[bool, bool]:
+    return (
+        spelled(model.source_tokenizer, [source for source, _ in pairs]),
+        spelled(model.target_tokenizer, [target for _, target in pairs]),
+    )
+
+
+def _turned(pairs: Sequence[tuple[str, str]], number: int) -> Sequence[tuple[str, str]]:
+    """The pairs as the model of that number reads them: the second goes from target to source."""
+    return [(target, source) for source, target in pairs] if number else pairs

@@ -1,0 +1,282 @@
+"""`regard compare`: several attention mechanisms, trained with one recipe, one budget and the same seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from regard import build
+from regard.config import Recipe, mechanism, merge, read_toml, recipe_of, with_mechanism, write_toml
+from regard.errors import RegardError, UsageError
+from regard.evaluation import paired_test
+from regard.run.alone import train_alone
+from regard.run.comparison import Comparison, Row
+from regard.run.corpus import Pairs, Tree, examined, pairs_of
+from regard.run.folder import RunFolder
+from regard.run.measuring import GoldFile, ScoredSet, measured
+from regard.run.model import Model
+from regard.training.checkpoint import write_text
+from regard.training.precision import measure
+from regard.view import PageItem, page
+
+BASE = "comparison.toml"  # what all trainings of a comparison share
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: the mechanism, its seed, the recipe's tree, and where it goes."""
+
+    row: Row
+    seed: int
+    tree: Tree
+    folder: RunFolder
+
+    def __str__(self) -> str:
+        return f"{self.row.name}, seed {self.seed}"
+
+
+def compare(
+    tree: Tree,
+    names: Sequence[str],
+    minutes: float | None,
+    seeds: Sequence[int],
+    out: Path,
+    console: Console,
+    pairs: Pairs | None = None,
+    gold: GoldFile | None = None,
+    *,
+    origin: str = "the recipe",
+    command: str = "",
+) -> Comparison:
+    """Trains each mechanism with each seed into `out`/NAME-SEED, one after the other and each in a process of its own;
+    then scores all of them on `pairs` (None: the recipe's validation files) and writes `comparison.md`, `.json` and
+    `.html`. `gold` are the set's alignments by hand. Runs that are finished are not trained again, and those that were stopped go on.
+
+    A mechanism that fails is a row with the sentence that says why.
+
+    Raises:
+        UsageError: a name that is no mechanism or stands twice; no data or no budget; an `out` with runs of another
+            recipe.
+        RegardError: nothing could be trained; stopped by Ctrl-C, after what is finished was scored.
+    """
+    tree = _shared(tree, minutes, seeds, out, console, origin)
+    recipe = recipe_of(tree, origin)
+    pairs = pairs if pairs is not None else pairs_of(recipe.data, valid=True)
+    if pairs is None:
+        raise UsageError(f"{origin} names no validation files to score on: give --source FILE --target FILE")
+    if gold is not None and not gold.path.is_file():
+        raise UsageError(f"{gold.path} is no file: give gold alignments, a line of links for each pair")
+    rows, jobs = _plan(tree, names, seeds, out, origin)
+    examined(pairs, lambda sentence: console.print(sentence, highlight=False, style="yellow"))
+    if jobs:
+        _begin(tree, out)
+    trained, interrupted = _train_all(jobs, console)
+    inputs, stopped = _score_all(rows, trained, pairs, recipe.training.device, gold, console)
+    for row in rows:
+        for seed in seeds:
+            if seed not in row.failures and seed not in [run.seed for run in row.runs]:
+                row.failures[seed] = "not finished: run the same command to go on"
+    comparison = Comparison(
+        rows=rows,
+        command=command,
+        origin=origin,
+        data=pairs.name,
+        sentences=inputs,
+        beam=recipe.decoding.beam,
+        seeds=list(seeds),
+        budget=_budget(recipe),
+        precision=recipe.training.precision,
+    )
+    if out.is_dir():
+        _write(comparison, out, console)
+    if interrupted or stopped:
+        raise RegardError("stopped before the comparison was whole; nothing is lost: run the same command to go on")
+    if comparison.first is None:
+        raise RegardError(f"no mechanism has come to its end; {rows[0].name}: {rows[0].remark}")
+    return comparison
+
+
+# --- before ---------------------------------------------------------------------------------------------------------
+
+
+def _shared(tree: Tree, minutes: float | None, seeds: Sequence[int], out: Path, console: Console, origin: str) -> Tree:
+    """What all trainings have in common. It is kept in `out`, so that no later call can mix two budgets in a table."""
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UsageError("seeds are different whole numbers from 0, such as --seeds 1,2,3")
+    tree = {key: value for key, value in tree.items() if key != "seed"}
+    if minutes is not None:
+        tree = merge(tree, {"training": {"minutes": minutes}})
+    recipe = recipe_of(tree, origin)
+    tree = merge(tree, {"model": {"kind": recipe.model.kind}})
+    if pairs_of(recipe.data) is None:
+        raise UsageError(f"{origin} names no data to train on: set data.source and data.target, or data.data")
+    if not _budget(recipe):
+        raise UsageError("say how long each mechanism may train, such as --minutes 5")
+    base = out / BASE
+    before = recipe_of(read_toml(base), str(base)) if base.exists() else None
+    if recipe.training.precision == "auto":
+        if before is not None:
+            precision = before.training.precision
+        else:
+            # Measured once for all, lest two mechanisms differ in it by chance.
+            speeds = measure(build.device(recipe.training.device))
+            console.print(f"{speeds}: training in {speeds.faster}", highlight=False)
+            precision = speeds.faster
+        tree = merge(tree, {"training": {"precision": precision}})
+    if before is not None:
+        change = _difference(before.model_dump(), recipe_of(tree, origin).model_dump())
+        if change is not None:
+            key, old, new = change
+            raise UsageError(
+                f"{out} holds a comparison with {key} = {old}, not {new}, and the two cannot stand in one table: "
+                "choose another folder with --out"
+            )
+    return tree
+
+
+def _budget(recipe: Recipe) -> str:
+    """What each training may take, in words; empty where nothing was said."""
+    training = recipe.training
+    parts = [(training.minutes, "minutes"), (training.steps, "steps"), (training.epochs, "epochs")]
+    return " or ".join(f"{amount:g} {what}" for amount, what in parts if amount is not None)
+
+
+def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The first key whose values differ, and both values."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return None if old == new else (key, old, new)
+    for name in dict.fromkeys((*old, *new)):
+        found = _difference(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+        if found is not None:
+            return found
+    return None
+
+
+def _plan(
+    tree: Tree, names: Sequence[str], seeds: Sequence[int], out: Path, origin: str
+) -> tuple[list[Row], list[Job]]:
+    """A row for each mechanism, and what to train: all of them with the first seed, then all with the next."""
+    names = ["+".join(part.strip().lower() for part in name.split("+")) for name in names]
+    if not names:
+        raise UsageError("name the mechanisms to compare, such as --attention additive,dot,none")
+    for name in names:
+        mechanism(name)  # a misspelt name is said at once, and not as a row
+    rows: list[Row] = []
+    trees: dict[str, Tree] = {}
+    for name in names:
+        rows.append(Row(name))
+        try:
+            changed = with_mechanism(tree, name, origin)
+        except UsageError as error:
+            rows[-1].failures = dict.fromkeys(seeds, str(error))
+            continue
+        for other, those in trees.items():
+            if recipe_of(those, origin).model == recipe_of(changed, origin).model:
+                raise UsageError(f"{other} and {name} are the same model with this recipe: leave one out")
+        trees[name] = changed
+    jobs = []
+    for seed in seeds:
+        for row in rows:
+            if row.name in trees:
+                folder = RunFolder(out / f"{row.name.replace(':', '-')}-{seed}")  # Windows has no colon in names
+                jobs.append(Job(row, seed, {**trees[row.name], "seed": seed}, folder))
+    return rows, jobs
+
+
+def _begin(tree: Tree, out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be made ({error.strerror}): choose another folder with --out") from error
+    write_text(out / BASE, write_toml(tree))
+
+
+# --- the work -------------------------------------------------------------------------------------------------------
+
+
+def _train_all(jobs: Sequence[Job], console: Console) -> tuple[list[Job], bool]:
+    """Those that came to their end, and whether it was interrupted."""
+    trained = []
+    try:
+        for number, job in enumerate(jobs, start=1):
+            console.print(f"[{number} of {len(jobs)}] {job}", style="bold", highlight=False)
+            path = job.folder.path
+            if job.folder.report.exists() and job.folder.weights.exists():
+                console.print(f"  already trained in {path}", highlight=False)
+                trained.append(job)
+                continue
+            recipe = path.with_name(path.name + ".toml")
+            write_text(recipe, write_toml(job.tree))
+            wrong = train_alone(recipe, path, console)
+            if wrong is None:
+                trained.append(job)
+            else:
+                job.row.failures[job.seed] = wrong
+                console.print(f"  {wrong}", style="red", highlight=False)
+    except KeyboardInterrupt:
+        console.print("stopped; what is trained is scored now, and Ctrl-C again leaves that too", style="yellow")
+        return trained, True
+    return trained, False
+
+
+def _score_all(
+    rows: Sequence[Row], jobs: Sequence[Job], pairs: Pairs, device: str, gold: GoldFile | None, console: Console
+) -> tuple[int, bool]:
+    """Measures the finished runs, one after the other while nothing else computes, and tests each against the first.
+    Returns how many inputs were scored, and whether it was interrupted."""
+    said: dict[tuple[str, int], list[str]] = {}
+    test: ScoredSet | None = None
+    try:
+        for job in jobs:
+            console.print(f"scoring {job}", highlight=False)
+            try:
+                model = Model.load(job.folder.path, device)
+                test = test or ScoredSet.of(pairs, model)
+                found, said[job.row.name, job.seed] = measured(model, job.folder, test, gold)
+            except Exception as error:  # whatever is wrong with one, the others keep their rows
+                why = str(error) if isinstance(error, RegardError) else f"{type(error).__name__}: {error}"
+                job.row.failures[job.seed] = f"trained, but not scored: {why}"
+                console.print(f"  {job.row.failures[job.seed]}", style="red", highlight=False)
+                continue
+            job.row.runs.append(found)
+        if test is not None:
+            _test_all(rows, said, test)
+    except KeyboardInterrupt:
+        return len(test.sources) if test is not None else 0, True
+    return len(test.sources) if test is not None else 0, False
+
+
+def _test_all(rows: Sequence[Row], said: dict[tuple[str, int], list[str]], test: ScoredSet) -> None:
+    """Adds to each run how sure its difference from the first mechanism with the same seed is."""
+    finished = [row for row in rows if row.runs]
+    for row in finished[1:]:
+        for number, run in enumerate(row.runs):
+            against = said.get((finished[0].name, run.seed))
+            if against is not None:
+                own = said[row.name, run.seed]
+                row.runs[number] = replace(run, paired=paired_test(own, against, test.references, test.metrics[0]))
+
+
+def _write(comparison: Comparison, out: Path, console: Console) -> None:
+    shown = [(row.name, row.runs[0].examples) for row in comparison.rows if row.runs]
+    several = zip(*(examples for _, examples in shown), strict=True)  # the same input by every mechanism
+    items = [
+        PageItem(p.source, p.text, p.score, p.attention, name)
+        for same in several
+        for (name, _), p in zip(shown, same, strict=True)
+    ]
+    title = f"Attention compared: {', '.join(name for name, _ in shown)}"
+    files = {
+        "comparison.md": comparison.markdown(),
+        "comparison.json": json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n",
+        "comparison.html": page(items, title),
+    }
+    console.print(f"\n{comparison}\n", highlight=False)
+    for name, text in files.items():
+        write_text(out / name, text)
+        console.print(f"wrote {out / name}", highlight=False)

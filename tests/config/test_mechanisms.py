@@ -1,0 +1,146 @@
+"""Names of mechanisms: what each changes in a recipe, and one sentence for each that is none."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any, get_args
+
+import pytest
+
+from regard.config import mechanism, recipe_of, with_mechanism
+from regard.config.recipe import NormalizerName, ScoreName
+from regard.errors import UsageError
+
+RECURRENT = {"kind": "recurrent", "hidden": 22}
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("dot", {"score": "dot"}),
+        ("Location-Sensitive", {"score": "location-sensitive"}),
+        ("entmax15", {"normalize": "entmax15"}),
+        ("top-k", {"normalize": "top-k"}),
+        ("top-k:5", {"normalize": "top-k", "top_k": 5}),
+        ("hard", {"normalize": "hard"}),
+        ("hard:gumbel", {"normalize": "hard", "estimator": "gumbel"}),
+        ("monotonic", {"normalize": "monotonic"}),
+        ("mocha:7", {"normalize": "mocha", "chunk": 7}),
+        ("causal", {"scope": {"kind": "causal"}}),
+        ("window:3", {"scope": {"kind": "window", "left": 3, "right": 3}}),
+        ("local-monotonic", {"scope": {"kind": "local-monotonic"}}),
+        ("local-m:5", {"scope": {"kind": "local-monotonic", "window": 5}}),
+        ("local-predictive:2", {"scope": {"kind": "local-predictive", "window": 2}}),
+        ("local-p:11", {"scope": {"kind": "local-predictive", "window": 11}}),
+        (" general + sparsemax ", {"score": "general", "normalize": "sparsemax"}),
+    ],
+)
+def test_a_name_says_what_changes(text: str, change: dict[str, Any]) -> None:
+    assert mechanism(text) == {"attention": change}
+
+
+def test_none_is_a_decoder_without_attention() -> None:
+    assert mechanism("none") == {"decoder": "fixed-initial"}
+
+
+def test_every_score_and_normalizer_of_a_recipe_has_its_name() -> None:
+    for kind, names in (("score", get_args(ScoreName)), ("normalize", get_args(NormalizerName))):
+        for name in names:
+            assert mechanism(name) == {"attention": {kind: name}}
+
+
+def test_the_order_of_the_parts_does_not_matter() -> None:
+    wanted = {"score": "general", "normalize": "top-k", "top_k": 5, "scope": {"kind": "local-predictive", "window": 3}}
+    for parts in permutations(("general", "top-k:5", "local-p:3")):
+        assert mechanism("+".join(parts)) == {"attention": wanted}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("addtive", "there is no mechanism 'addtive'; did you mean additive?"),
+        ("dot+sparsmax", "there is no mechanism 'sparsmax' in 'dot+sparsmax'; did you mean sparsemax?"),
+        ("xyz", "they are dot, scaled-dot"),
+        ("", "a mechanism has no name"),
+        (" + ", "a mechanism has no name"),
+        ("dot+", "'dot+' has an empty part"),
+        ("dot+additive", "has two scores, dot and additive"),
+        ("softmax+hard:gumbel", "has two normalizers, softmax and hard:gumbel"),
+        ("window:2+local-m:2", "has two scopes"),
+        ("dot+dot", "has two scores"),
+        ("none+dot", "stands alone"),
+        ("none:3", "stands alone"),
+        ("dot:3", "nothing belongs behind dot; leave out ':3'"),
+        ("causal:2", "nothing belongs behind causal"),
+        ("sparsemax:", "nothing belongs behind sparsemax"),
+        ("hard:3", "is learned by reinforce or gumbel, not '3'"),
+        ("window", "a window needs how many positions"),
+        ("window:0", "a whole number from 1, such as window:3, not '0'"),
+        ("local-p:0", "a whole number from 1"),
+        ("local-m:x", "not 'x'"),
+        ("top-k:", "not ''"),
+        ("top-k:-1", "not '-1'"),
+        ("mocha:2.5", "not '2.5'"),
+        ("mocha:²", "not '²'"),
+        ("mocha:" + "9" * 5000, "a whole number from 1"),
+    ],
+)
+def test_what_is_no_mechanism_is_one_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        mechanism(text)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_is_not_named_stays() -> None:
+    attention = {
+        "score": "general",
+        "normalize": "top-k",
+        "top_k": 7,
+        "scope": {"kind": "window", "left": 5, "right": 1},
+    }
+    tree = {"seed": 3, "model": {**RECURRENT, "attention": attention}}
+    part = recipe_of(with_mechanism(tree, "additive")).model.attention
+    assert (part.score, part.normalize, part.top_k) == ("additive", "top-k", 7)
+    assert part.scope.model_dump() == {"kind": "window", "left": 5, "right": 1}
+    part = recipe_of(with_mechanism(tree, "local-p:2+softmax")).model.attention
+    assert (part.score, part.normalize) == ("general", "softmax")
+    assert part.scope.model_dump() == {"kind": "local-predictive", "window": 2, "renormalise": False}
+    assert tree["model"]["attention"] is attention and attention["score"] == "general", "the tree given is left alone"
+    local = {**RECURRENT, "attention": {"scope": {"kind": "local-predictive", "window": 9, "renormalise": True}}}
+    part = recipe_of(with_mechanism({"model": local}, "local-p:2")).model.attention
+    assert part.scope.model_dump() == {"kind": "local-predictive", "window": 2, "renormalise": True}
+
+
+def test_a_family_keeps_its_own_defaults() -> None:
+    """A table [model.attention] that names a normalizer alone would turn a Transformer's score into another one."""
+    assert recipe_of(with_mechanism({}, "sparsemax")).model.attention.score == "scaled-dot"
+    assert recipe_of(with_mechanism({"model": RECURRENT}, "sparsemax")).model.attention.score == "additive"
+
+
+def test_a_decoder_without_attention_gets_one_with_the_mechanism_and_none_takes_it_away() -> None:
+    fixed = {"model": {**RECURRENT, "decoder": "fixed-background"}}
+    changed = recipe_of(with_mechanism(fixed, "dot")).model
+    assert changed.kind == "recurrent" and (changed.decoder, changed.attention.score) == ("bahdanau", "dot")
+    luong = {"model": {**RECURRENT, "decoder": "luong"}}
+    kept, without = (recipe_of(with_mechanism(luong, name)).model for name in ("dot", "none"))
+    assert kept.kind == "recurrent" and without.kind == "recurrent"
+    assert (kept.decoder, without.decoder) == ("luong", "fixed-initial")
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "sentence"),
+    [
+        ({}, "none", "is a recurrent decoder"),
+        ({}, "location-sensitive", "belongs in a recurrent decoder"),
+        (RECURRENT, "mocha+window:2", "leave out scope"),
+        ({**RECURRENT, "encoder_hidden": 3}, "dot", "leave out encoder_hidden"),
+        (
+            {f"{where}_attention": {"score": "dot"} for where in ("encoder", "decoder", "cross")},
+            "additive",
+            "would change nothing",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_recipe_is_one_sentence(model: dict[str, Any], text: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        with_mechanism({"model": model}, text, "my.toml")
