@@ -158,12 +158,20 @@ class Attend(nn.Module):
         sorts = isinstance(self.scope, LocalPredictive) and product and q.shape[-2] > 1
         return k.shape[-2] >= LOCAL_PAYS * self.scope.width * (SORTING_PAYS if sorts else 1)
 
+    @staticmethod
+    def _sits_together(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> bool:
+        """Whether there are many queries, each with one source: rows of queries may share keys, not the reverse."""
+        lead = k.shape[:-2]
+        if q.shape[-2] < local.BLOCK or v.shape[:-2] != lead or len(lead) != q.ndim - 2:
+            return False
+        return _spreads(lead, q.shape[:-2]) and (mask is None or _spreads(mask.shape[:-2], lead))
+
     def _local(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, start: int) -> Tensor:
         def rows(scores: Tensor, seen: Tensor) -> Tensor:
             return masked(self.normalize, scores, seen)
 
         if isinstance(self.scope, LocalPredictive):
-            way = local.grouped if q.shape[-2] >= local.BLOCK else local.gathered
+            way = local.grouped if self._sits_together(q, k, v, mask) else local.gathered
             return way(self.score.compare, rows, self.scope, q, k, v, mask, self._drop)
         assert isinstance(self.scope, Window)
         return local.banded(
@@ -202,6 +210,11 @@ class Attend(nn.Module):
     def extra_repr(self) -> str:
         name = getattr(self.normalize, "__name__", repr(self.normalize))
         return f"normalize={name}, scope={self.scope}, bias={self.bias}, dropout={self.dropout}"
+
+
+def _spreads(shape: torch.Size, wider: torch.Size) -> bool:
+    """Whether one shape broadcasts to the other."""
+    return len(shape) <= len(wider) and all(a in (1, b) for a, b in zip(reversed(shape), reversed(wider), strict=False))
 
 
 def _places(queries: int, keys: int, start: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class Hard(nn.Module):
             return self._straight_through(scores)
         log_weights = torch.log_softmax(scores.float() if scores.dtype == torch.bfloat16 else scores, dim=-1)
         weights = log_weights.exp()
-        chosen = torch.multinomial(weights.detach().flatten(0, -2), 1).view(scores.shape[:-1])
+        chosen = torch.multinomial(weights.detach().reshape(-1, scores.shape[-1]), 1).view(scores.shape[:-1])
         hard = one_hot(chosen, weights)
         made = torch.rand(scores.shape[:-1], device=scores.device) >= self.expectation
         if self.recorder is not None:
@@ -84,10 +84,11 @@ class Hard(nn.Module):
         return torch.where(made[..., None], hard, weights).to(scores.dtype)
 
     def _straight_through(self, scores: Tensor) -> Tensor:
-        uniform = torch.rand_like(scores).clamp_(1e-9, 1 - 1e-7)
-        soft = torch.softmax((scores - (-uniform.log()).log()) / self.temperature, dim=-1)
+        wide = scores.float() if scores.dtype == torch.bfloat16 else scores  # noise of few bits would have ties
+        uniform = torch.rand_like(wide).clamp_(1e-9, 1 - 1e-7)
+        soft = torch.softmax((wide - (-uniform.log()).log()) / self.temperature, dim=-1)
         hard = one_hot(soft.argmax(dim=-1), soft)
-        return hard + (soft - soft.detach())
+        return (hard + (soft - soft.detach())).to(scores.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.estimator}, expectation={self.expectation}, temperature={self.temperature}"

@@ -34,7 +34,7 @@ def banded(
 ) -> Float[Tensor, "... T Dv"]:
     """Attention within `window`. Blocks of queries look at the slice of keys that any of them can see."""
     queries, keys = q.shape[-2], k.shape[-2]
-    size = min(queries, max(window.width, BLOCK))
+    size = max(1, min(queries, max(window.width, BLOCK)))
     blocks = -(-queries // size)
     span = size + window.left + window.right
     first = start - window.left  # the key at the head of the first slice, if there is one

@@ -90,10 +90,11 @@ class MultiHead(nn.Module):
         sources = source[0].shape[0]
         q = linear(x, self.projection.weight[:size], self.projection.bias[:size])
         k, v = self._for_all(source)
-        if rows == sources or self.attend.scope is None:
+        placed = self.attend.scope is not None or self.attend.bias is not None
+        if rows == sources or not (placed or (mask is not None and mask.shape[-2] > 1)):
             c = self.attend(self._split(fold(q, sources)), k, v, mask, start=start)
             return self.output(unfold(self._join(c), rows))
-        # A scope asks for positions, which queries that stand side by side would lose.
+        # Scopes, biases and masks ask for positions, which queries that stand side by side would lose.
         apart = self._split(q).unflatten(0, (sources, rows // sources))
         above = None if mask is None else mask[:, None]
         c = self.attend(apart, k[:, None], v[:, None], above, start=start)

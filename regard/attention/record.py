@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -44,23 +45,28 @@ def record(attends: Collection[Attend]) -> Iterator[list[Record]]:
     The recorded `Attend`s compute by the plain formula meanwhile, since the fast paths never hold the weights.
     """
     records = [Record() for _ in attends]
-    before = [attend.recorder for attend in attends]  # one record may stand inside another
+    listening: list[tuple[Attend | Hard, Callable[..., None] | None]] = []
     try:
-        for attend, each, outer in zip(attends, records, before, strict=True):
-            attend.recorder = each.calls.append if outer is None else _both(each.calls.append, outer)
-            if isinstance(attend.normalize, Hard) and outer is None:
-                attend.normalize.recorder = each.choices.append
+        for attend, each in zip(attends, records, strict=True):
+            listening.append((attend, attend.recorder))
+            attend.recorder = _both(each.calls.append, attend.recorder)
+            if isinstance(attend.normalize, Hard):
+                listening.append((attend.normalize, attend.normalize.recorder))
+                attend.normalize.recorder = _both(each.choices.append, attend.normalize.recorder)
         yield records
     finally:
-        for attend, outer in zip(attends, before, strict=True):
-            attend.recorder = outer
-            if isinstance(attend.normalize, Hard) and outer is None:
-                attend.normalize.recorder = None
+        for part, before in reversed(listening):
+            part.recorder = before
 
 
-def _both(first: Callable[[Tensor], None], second: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
-    def tell(weights: Tensor) -> None:
-        first(weights)
-        second(weights)
+def _both(first: Callable[[Any], None], second: Callable[[Any], None] | None) -> Callable[[Any], None]:
+    """One record may stand inside another."""
+    if second is None:
+        return first
+    outer = second
+
+    def tell(seen: Any) -> None:
+        first(seen)
+        outer(seen)
 
     return tell

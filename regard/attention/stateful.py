@@ -81,19 +81,20 @@ def expected_alignment(
 ) -> Float[Tensor, "... S"]:
     """`p_s Σ_{k≤s} last_k Π_{l=k}^{s-1} (1 - p_l)` with `p = sigmoid(energy)`, 0 where nothing may be seen.
 
-    The products are differences of sums of logarithms, all pairs (k, s) at once: exact, where the paper's cumulative
-    products underflow.
+    The products are sums of logarithms from k on, for all pairs (k, s) at once: exact, where the paper's cumulative
+    products underflow and differences of sums from the beginning lose their digits.
     """
     stay = torch.nn.functional.logsigmoid(energy)
     go = torch.nn.functional.logsigmoid(-energy)  # log(1 - p)
     if seen is not None:
         stay = stay.masked_fill(~seen, float("-inf"))
         go = go.masked_fill(~seen, 0.0)
-    passed = go.cumsum(dim=-1) - go  # Σ_{l<s} log(1 - p_l)
-    between = passed[..., None, :] - passed[..., :, None]  # [..., k, s]
     size = energy.shape[-1]
     forward = torch.ones(size, size, dtype=torch.bool, device=energy.device).triu()
-    ways = between.masked_fill(~forward, float("-inf")).exp()
+    # Σ_{l=k}^{s-1} log(1 - p_l): the terms of row k begin at k, and their sum up to s leaves out that of s.
+    passed = (go[..., None, :] * forward).roll(1, dims=-1)
+    passed = passed * (torch.arange(size, device=energy.device) > 0)
+    ways = passed.cumsum(dim=-1).masked_fill(~forward, float("-inf")).exp()
     return stay.exp() * (last[..., None, :] @ ways)[..., 0, :]
 
 
@@ -108,6 +109,8 @@ class StatefulAttend(Attend):
         scope: Scope | LocalPredictive | None = None,
         dropout: float = 0.0,
     ) -> None:
+        if isinstance(normalize, Forward) and isinstance(scope, LocalPredictive):
+            raise ValueError("monotonic attention finds its own way: it goes with no LocalPredictive scope")
         super().__init__(score, softmax, scope, None, dropout)
         self.normalize = normalize  # type: ignore[assignment]
 
@@ -233,4 +236,4 @@ def chunkwise(
     chunk = (key <= key[:, None]) & (key > key[:, None] - width)  # [stop, position]
     seen = chunk if mask is None else chunk & mask
     inside = masked(softmax, energy.expand(*energy.shape[:-2], keys, keys), seen)
-    return alignment @ inside
+    return alignment.to(inside.dtype) @ inside

@@ -159,7 +159,7 @@ class AttentiveDecoder(RecurrentDecoder):
         keys, values, mask = memory.keys, memory.values, memory.mask
         assert keys is not None
         rows, sources = query.shape[0], len(memory)
-        if trail is None and (rows == sources or self.attend.scope is None):
+        if trail is None and (rows == sources or not (self.attend.scope or self.attend.bias)):
             c = self.attend(fold(query, sources), keys, values, mask, start=start, projected=True)
             return unfold(c, rows), None
         if rows > sources:

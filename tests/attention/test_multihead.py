@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from regard.attention import Attend, MultiHead, Rotary, capture, fold, unfold
-from regard.attention.scopes import Causal
+from regard.attention import Alibi, Attend, MultiHead, Relative, Rotary, capture, fold, unfold
+from regard.attention import attend as attend_module
+from regard.attention.scopes import Causal, LocalMonotonic, LocalPredictive
 from regard.attention.scores import ScaledDot
 
 D, H, N, T, S = 12, 3, 4, 5, 7
@@ -97,3 +101,155 @@ def test_rotary_turns_by_the_position_and_depends_on_distance_alone() -> None:
 def test_heads_that_do_not_divide_are_named() -> None:
     with pytest.raises(ValueError, match="10 features cannot be shared out evenly among 3 heads"):
         MultiHead(10, 3)
+
+
+def with_all_heads(few: MultiHead, attend: Attend, rotary: Rotary | None = None) -> MultiHead:
+    """The `MultiHead` whose heads of keys and values repeat those of a group."""
+    full = MultiHead(D, few.heads, attend, rotary=rotary)
+    size = D // few.heads
+    times = few.heads // few.kv_heads
+    with torch.no_grad():
+        for name in ("weight", "bias"):
+            q, k, v = getattr(few.projection, name).split(few.sizes)
+            repeated = [
+                torch.cat([part[g * size : (g + 1) * size] for g in range(few.kv_heads) for _ in range(times)])
+                for part in (k, v)
+            ]
+            getattr(full.projection, name).copy_(torch.cat([q, *repeated]))
+        full.output.load_state_dict(few.output.state_dict())
+    return full
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("shared", [1, 2, 3, 6])
+def test_fewer_heads_of_keys_equal_repeated_ones(shared: int, rotary: bool) -> None:
+    def attend() -> Attend:
+        return Attend(ScaledDot(), scope=Causal())
+
+    turned = Rotary(2) if rotary else None
+    few = with_biases(MultiHead(D, 6, attend(), rotary=turned, kv_heads=shared))
+    full = with_all_heads(few, attend(), turned)
+    assert few.projection.weight.shape == (D + 2 * shared * 2, D)
+    x, memory = torch.randn(N, T, D), torch.randn(N, S, D)
+    mask = torch.arange(T) < torch.tensor([5, 3, 1, 4])[:, None, None, None]
+    out, (k, v) = few(x, mask)
+    torch.testing.assert_close(out, full(x, mask)[0])
+    assert k.shape == v.shape == (N, shared, T, 2)  # what a decoder keeps
+    past, parts = None, []
+    for start, end in ((0, 2), (2, 3), (3, 5)):
+        part, past = few(x[:, start:end], mask[..., :end], past=past, start=start)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, dim=1), out)
+    assert past is not None
+    torch.testing.assert_close(past, (k, v))
+    few.attend.scope = full.attend.scope = None
+    for rows in (N, 3 * N):
+        y = torch.randn(rows, T, D)
+        torch.testing.assert_close(few.look(y, few.project(memory)), full.look(y, full.project(memory)))
+
+
+def test_heads_of_keys_that_do_not_divide_are_named() -> None:
+    for shared in (0, 2, 4):
+        with pytest.raises(ValueError, match=f"3 heads cannot be shared out evenly among {shared} heads of keys"):
+            MultiHead(D, 3, kv_heads=shared)
+
+
+def looked(
+    heads: MultiHead, x: Tensor, memory: Tensor, score: Callable[..., float | None], lengths: list[int]
+) -> Tensor:
+    """`look` in loops. `score(h, q, t, s, length)` is what is added to `q·k/√D`, None where nothing is seen; it may
+    come as a pair with what the weight is multiplied by."""
+    size = D // heads.heads
+    q = x @ heads.projection.weight[:D].t() + heads.projection.bias[:D]
+    both = memory @ heads.projection.weight[D:].t() + heads.projection.bias[D:]
+    out = torch.zeros_like(x)
+    for n in range(x.shape[0]):
+        b = n * memory.shape[0] // x.shape[0]
+        for h in range(heads.heads):
+            part = slice(h * size, (h + 1) * size)
+            keys, values = both[b, :, :D][:, part], both[b, :, D:][:, part]
+            for t in range(x.shape[1]):
+                query = q[n, t, part]
+                weights = []
+                for s in range(lengths[b]):
+                    added = score(h, query, t, s, lengths[b])
+                    weights.append(0.0 if added is None else math.exp(float(query @ keys[s]) / size**0.5 + added))
+                total = sum(weights) or 1.0
+                for s, weight in enumerate(weights):
+                    out[n, t, part] += weight / total * values[s]
+    return heads.output(out)
+
+
+@pytest.mark.parametrize("rows_each", [1, 3])
+@pytest.mark.parametrize("keys", [7, 31])  # the plain formula, and near keys alone
+@pytest.mark.parametrize("masked", [False, True])
+def test_looking_with_a_scope_begins_at_start_for_every_hypothesis(masked: bool, keys: int, rows_each: int) -> None:
+    heads = with_biases(MultiHead(D, H, Attend(ScaledDot(), scope=LocalMonotonic(2)))).double()
+    memory = torch.randn(2, keys, D, dtype=torch.float64)
+    lengths = [keys, 5] if masked else [keys, keys]
+    mask = (torch.arange(keys) < torch.tensor(lengths)[:, None])[:, None, None] if masked else None
+    for start in (0, 3, 6, keys + 4):
+        x = torch.randn(2 * rows_each, T, D, dtype=torch.float64)
+        with torch.no_grad():
+            found = heads.look(x, heads.project(memory), mask, start=start)
+            wanted = looked(
+                heads, x, memory, lambda h, q, t, s, n, start=start: 0.0 if abs(start + t - s) <= 2 else None, lengths
+            )
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("pays", [0, 10**9])
+def test_looking_where_the_query_says_with_several_hypotheses(pays: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attend_module, "LOCAL_PAYS", pays)
+    scope = LocalPredictive(D // H, 2)
+    heads = with_biases(MultiHead(D, H, Attend(ScaledDot(), scope=scope))).double()
+    memory, x = torch.randn(2, S, D, dtype=torch.float64), torch.randn(6, T, D, dtype=torch.float64)
+    lengths = [S, 4]
+    mask = (torch.arange(S) < torch.tensor(lengths)[:, None])[:, None, None]
+    with torch.no_grad():
+        found = heads.look(x, heads.project(memory), mask)
+        alone = torch.cat(
+            [heads.look(x[n : n + 1], heads.project(memory[n // 3, None]), mask[n // 3, None]) for n in range(6)]
+        )
+    torch.testing.assert_close(found, alone)
+
+
+@pytest.mark.parametrize("fused", [0, 10**9])
+@pytest.mark.parametrize(
+    ("rows_each", "scope"),
+    [
+        (1, None),
+        (1, LocalMonotonic(2)),
+        (3, None),
+        (3, LocalMonotonic(2)),
+    ],
+    ids=str,
+)
+def test_looking_with_a_bias_begins_at_start_for_every_hypothesis(
+    rows_each: int, scope: LocalMonotonic | None, fused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attend_module, "FUSED_CPU_SCORES", fused)
+    bias = Alibi(H).double()
+    slopes = (2.0**-4, 2.0**-8, 2.0**-2)
+    heads = with_biases(MultiHead(D, H, Attend(ScaledDot(), scope=scope, bias=bias))).double()
+    memory = torch.randn(2, S, D, dtype=torch.float64)
+    x = torch.randn(2 * rows_each, T, D, dtype=torch.float64)
+    for start in (0, 3):
+
+        def faded(h: int, q: Tensor, t: int, s: int, n: int, start: int = start) -> float | None:
+            return -slopes[h] * abs(start + t - s) if scope is None or abs(start + t - s) <= 2 else None
+
+        with torch.no_grad():
+            found = heads.look(x, heads.project(memory), start=start)
+            torch.testing.assert_close(found, looked(heads, x, memory, faded, [S, S]))
+
+
+def test_self_attention_with_relative_positions_goes_on_from_a_cache() -> None:
+    heads = with_biases(MultiHead(D, H, Attend(ScaledDot(), scope=Causal(), bias=Relative(D // H, 2)), kv_heads=1))
+    x = torch.randn(N, T, D)
+    whole, _ = heads(x)
+    past, parts = None, []
+    for t in range(T):
+        part, past = heads(x[:, t : t + 1], past=past, start=t)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
