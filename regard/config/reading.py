@@ -7,11 +7,11 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from regard.config.recipe import AttentionPart, Recipe, RecurrentPart, TransformerPart
+from regard.config.recipe import AttentionPart, Recipe, RecipeBase, RecurrentPart, TransformerPart
 from regard.errors import UsageError
 
 Tree = dict[str, Any]
@@ -67,10 +67,13 @@ def setting(text: str) -> Tree:
     return tree
 
 
-def recipe_of(tree: Mapping[str, Any], origin: str = "the recipe") -> Recipe:
-    """The tree as a checked recipe; UsageError with one sentence for the first mistake."""
+R = TypeVar("R", bound=RecipeBase)
+
+
+def recipe_of(tree: Mapping[str, Any], origin: str = "the recipe", kind: type[R] = Recipe) -> R:
+    """The tree as a checked recipe of one task; UsageError with one sentence for the first mistake."""
     model = tree.get("model")
-    if isinstance(model, Mapping) and "kind" not in model:
+    if kind is Recipe and isinstance(model, Mapping) and "kind" not in model:
         tree = {**tree, "model": {"kind": _kind(model), **model}}
     version = tree.get("format", 1)
     if isinstance(version, int) and version > 1:
@@ -79,9 +82,9 @@ def recipe_of(tree: Mapping[str, Any], origin: str = "the recipe") -> Recipe:
             "'pip install -U regard'"
         )
     try:
-        return Recipe.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(f"{origin}: {_sentence(error)}") from error
+        raise UsageError(f"{origin}: {_sentence(error, kind)}") from error
 
 
 def _kind(model: Mapping[str, Any]) -> str:
@@ -90,14 +93,14 @@ def _kind(model: Mapping[str, Any]) -> str:
     return "recurrent" if only_recurrent & model.keys() else "transformer"
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, kind_of_recipe: type[RecipeBase]) -> str:
     first = error.errors()[0]
     place = [str(part) for part in first["loc"] if part not in ALTERNATIVES]
     key = ".".join(place)
     kind = first["type"]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if kind == "extra_forbidden":
-        known = sorted(_known(first["loc"]))
+        known = sorted(_known(first["loc"], kind_of_recipe))
         near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
         advice = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}"
         return f"there is no key '{key}'; {advice}{more}"
@@ -121,9 +124,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _known(location: tuple[int | str, ...]) -> set[str]:
+def _known(location: tuple[int | str, ...], kind: type[RecipeBase]) -> set[str]:
     """The keys that exist where an unknown one was found."""
-    part: type[BaseModel] = Recipe
+    part: type[BaseModel] = kind
     for step in location[:-1]:
         if step == "recurrent":
             part = RecurrentPart

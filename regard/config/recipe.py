@@ -296,13 +296,19 @@ class DecodingPart(Part):
     batch_tokens: Annotated[int, Field(ge=16)] = 4096
 
 
-class Recipe(Part):
-    """One run. `format` is the version of this file format."""
+class RecipeBase(Part):
+    """What every recipe has. `format` is the version of this file format."""
 
     format: Literal[1] = 1
-    task: Literal["translation"] = "translation"
+    task: Any  # each recipe names its own
     seed: Annotated[int, Field(ge=0)] = 1
+    training: TrainingPart = TrainingPart()
+
+
+class Recipe(RecipeBase):
+    """A run of translation, or of any other transduction of one line into another."""
+
+    task: Literal["translation"] = "translation"
     data: DataPart = DataPart()
     model: ModelPart = TransformerPart()
-    training: TrainingPart = TrainingPart()
     decoding: DecodingPart = DecodingPart()

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from regard.config import Recipe, read_toml, recipe_of
+from regard.config import Recipe, RecipeBase, any_recipe_of, read_toml
 from regard.data import Tokenizer
 from regard.errors import UsageError
 from regard.training.checkpoint import has_state
@@ -55,8 +55,8 @@ class RunFolder:
     def resumable(self) -> bool:
         return has_state(self.state)
 
-    def read_recipe(self) -> Recipe:
-        """The resolved recipe; UsageError if the folder is not a run."""
+    def read_recipe(self) -> RecipeBase:
+        """The resolved recipe, of whatever task; UsageError if the folder is not a run."""
         if not self.path.exists():
             raise UsageError(f"{self.path} does not exist: give the folder that 'regard train --out' made")
         if not self.path.is_dir():
@@ -65,7 +65,14 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} is not a run: it holds no recipe.toml; give a folder that 'regard train' made"
             )
-        return recipe_of(read_toml(self.recipe), str(self.recipe))
+        return any_recipe_of(read_toml(self.recipe), str(self.recipe))
+
+    def read_translation(self) -> Recipe:
+        """The recipe of a run that translates; UsageError if it does something else."""
+        recipe = self.read_recipe()
+        if not isinstance(recipe, Recipe):
+            raise UsageError(f"{self.path} is a run of {recipe.task}, and this needs one of translation")
+        return recipe
 
     def read_tokenizers(self, recipe: Recipe) -> tuple[Tokenizer, Tokenizer]:
         """Source and target; the same object where they are shared."""

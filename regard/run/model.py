@@ -38,7 +38,7 @@ class Model:
     def load(cls, run: str | Path, device: str = "auto") -> Model:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = folder.read_recipe()
+        recipe = folder.read_translation()
         source, target = folder.read_tokenizers(recipe)
         network = new_network(recipe, source, target)
         if not folder.weights.exists():

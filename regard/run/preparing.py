@@ -106,7 +106,7 @@ def _leave_out(
 def _resumed(tree: Tree, folder: RunFolder, origin: str) -> Recipe:
     """The run's own recipe. Only its budget may be changed on the way. It is written last of what a training needs,
     so a run that was killed even before its first state can go on."""
-    recipe = folder.read_recipe()
+    recipe = folder.read_translation()
     new = {
         name: value
         for name, value in tree.get("training", {}).items()

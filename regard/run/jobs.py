@@ -1,0 +1,21 @@
+"""The one place where a task's name becomes its job."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from regard.config import task_of
+from regard.run.corpus import Tree
+from regard.run.folder import RunFolder
+from regard.run.job import Job
+from regard.run.translating import TranslationJob
+
+
+def begin(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Job:
+    """All that comes before the first step. A run that goes on has its task in its own recipe."""
+    task = folder.read_recipe().task if resume else task_of(tree, origin)
+    match task:
+        case "translation":
+            return TranslationJob.begin(tree, folder, console, origin, resume)
+        case other:
+            raise AssertionError(f"{other} is a task without a job")

@@ -1,0 +1,88 @@
+"""The job of translation, and of every other transduction of one line into another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from rich.console import Console
+
+from regard import build
+from regard.batch import Batch
+from regard.config import Recipe
+from regard.data import Batches, Tokenizer
+from regard.evaluation import Score
+from regard.models import EncoderDecoder
+from regard.run.corpus import Tree, ValidationSet, guide_of
+from regard.run.folder import RunFolder
+from regard.run.model import Model, new_network
+from regard.run.preparing import prepare
+from regard.run.validation import Validator
+from regard.tasks import translation
+from regard.training.loop import Loss
+
+
+@dataclass
+class TranslationJob:
+    recipe: Recipe
+    network: EncoderDecoder
+    batches: Batches
+    tokenizers: tuple[Tokenizer, Tokenizer]
+    valid: ValidationSet
+    validator: Validator
+    looking: translation.Looking
+    items: int
+    name: str
+    what: str = "pairs"
+
+    @classmethod
+    def begin(cls, tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Self:
+        recipe, valid, corpus, tokenizers = prepare(tree, folder, console, origin, resume)
+        training = recipe.training
+        torch.manual_seed(recipe.seed)
+        network = new_network(recipe, *tokenizers).to(build.device(training.device))
+        assert training.precision != "auto"
+        return cls(
+            recipe,
+            network,
+            Batches(corpus, training.batch_tokens, recipe.seed),
+            tokenizers,
+            valid,
+            Validator(network, tokenizers, valid, recipe, training.precision),
+            translation.Looking.of(training, guide_of(recipe, corpus, tokenizers)),
+            len(corpus),
+            folder.path.name,
+        )
+
+    @property
+    def criterion(self) -> str:
+        return self.validator.criterion
+
+    @property
+    def larger_is_better(self) -> bool:
+        return self.validator.larger_is_better
+
+    def loss(self, batch: Batch) -> Loss:
+        training = self.recipe.training
+        return translation.loss(
+            self.network, batch, smoothing=training.label_smoothing, r_drop=training.r_drop, looking=self.looking
+        )
+
+    def validate(self) -> dict[str, float]:
+        return self.validator()
+
+    def scores(self) -> list[Score]:
+        final = Validator(self.network, self.tokenizers, self.valid, self.recipe, "fp32")
+        return final.scores(self.recipe.decoding.beam, final.metrics)
+
+    def facts(self) -> Mapping[str, Any]:
+        return {
+            "scored_on": "held out from training" if self.valid.held_out else "validation set",
+            "sentences": len(self.valid.sources),
+            "beam": self.recipe.decoding.beam,
+        }
+
+    def model(self) -> Model:
+        return Model(self.network.eval(), *self.tokenizers, self.recipe, self.name)
