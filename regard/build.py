@@ -42,6 +42,7 @@ from regard.models import (
     CopyingDecoder,
     EncoderDecoder,
     FixedDecoder,
+    LexicalDecoder,
     LuongDecoder,
     RecurrentDecoder,
     RecurrentEncoder,
@@ -171,8 +172,11 @@ def _output(embedding: Embedding, size: int, tied: bool) -> nn.Linear:
     return output
 
 
-def _copying(decoder: nn.Module, wanted: bool, shared: bool) -> nn.Module:
-    if not wanted:
+def _speaking(decoder: nn.Module, part: ModelPart, shared: bool, source_size: int) -> nn.Module:
+    """The decoder as it is, or saying what it looks at."""
+    if part.lexical:
+        return LexicalDecoder(decoder, source_size)
+    if not part.copy_source:
         return decoder
     if not shared:
         raise UsageError(
@@ -232,7 +236,7 @@ def _recurrent(
             )
         case never:
             assert_never(never)
-    return EncoderDecoder(encoder, _copying(decoder, part.copy_source, shared))
+    return EncoderDecoder(encoder, _speaking(decoder, part, shared, source_size))
 
 
 def _transformer(
@@ -318,7 +322,7 @@ def _transformer(
         dropout=part.dropout,
         pre_norm=pre,
     )
-    return EncoderDecoder(encoder, _copying(decoder, part.copy_source, shared))
+    return EncoderDecoder(encoder, _speaking(decoder, part, shared, source_size))
 
 
 def optimisation(part: TrainingPart, precision: Precision) -> Optimisation:

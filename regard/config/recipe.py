@@ -146,6 +146,7 @@ class RecurrentPart(Part):
     dropout: Rate = 0.3
     tie_embeddings: bool = True
     copy_source: bool = False
+    lexical: bool = False
 
     @property
     def direction(self) -> int:
@@ -162,8 +163,11 @@ class RecurrentPart(Part):
                 f"features and the decoder asks with {self.hidden}; leave out encoder_hidden, or use "
                 'score = "general" or "additive"'
             )
-        if self.copy_source and not looks:
-            raise ValueError(f'copy_source copies what is attended to, and decoder = "{self.decoder}" has no attention')
+        if (self.copy_source or self.lexical) and not looks:
+            what = "copy_source" if self.copy_source else "lexical"
+            raise ValueError(f'{what} says what is attended to, and decoder = "{self.decoder}" has no attention')
+        if self.copy_source and self.lexical:
+            raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")
         return self
 
 
@@ -194,6 +198,7 @@ class TransformerPart(Part):
     feed_forward_dropout: Rate = 0.0
     tie_embeddings: bool = True
     copy_source: bool = False
+    lexical: bool = False
 
     def heads_of(self, where: Literal["encoder", "decoder", "cross"]) -> list[AttentionPart]:
         """What happens in the heads of each layer."""
@@ -241,6 +246,8 @@ class TransformerPart(Part):
                         f'"{what}" goes from step to step and belongs in a recurrent decoder: set kind = "recurrent", '
                         "or another mechanism"
                     )
+        if self.copy_source and self.lexical:
+            raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"heads = {self.heads} cannot be shared out evenly among kv_heads = {self.kv_heads}")
         if self.dim % self.heads:

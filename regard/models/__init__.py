@@ -2,6 +2,7 @@
 
 from regard.models.copying import CopyingDecoder
 from regard.models.encoder_decoder import EncoderDecoder
+from regard.models.lexical import LexicalDecoder
 from regard.models.recurrent import (
     BahdanauDecoder,
     FixedDecoder,
@@ -18,6 +19,7 @@ __all__ = [
     "CopyingDecoder",
     "EncoderDecoder",
     "FixedDecoder",
+    "LexicalDecoder",
     "LuongDecoder",
     "RecurrentDecoder",
     "RecurrentEncoder",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from regard.attention import Attend, attends, capture
 from regard.batch import Batch, within
 from regard.models.copying import CopyingDecoder
+from regard.models.lexical import LexicalDecoder
 
 
 class EncoderDecoder(nn.Module):
@@ -48,6 +49,31 @@ class EncoderDecoder(nn.Module):
         logits = logits[real] if logits.dtype == torch.float64 else logits[real].float()
         return torch.log_softmax(logits, dim=-1), said[real]
 
+    def likelihood(self, batch: Batch) -> Float[Tensor, " P"]:
+        """The log-probability of the token that has to be said, at each of the P real target positions."""
+        said, real = self._said(batch)
+        if isinstance(self.decoder, LexicalDecoder):
+            memory = self.encode(batch.source, batch.source_lengths)
+            joint = self.decoder.joint(batch.target[:, :-1], said, self.decoder.start(memory), memory)
+            return joint.logsumexp(dim=-1)[real]
+        log_p, labels = self.log_probabilities(batch)
+        return log_p.gather(1, labels[:, None])[:, 0]
+
+    def aligned(self, batch: Batch) -> Float[Tensor, "B L H T S"]:
+        """`look`, and above it, for a model that translates by a lexicon, which source token said each token: rows of
+        zeros where it was none but the end."""
+        seen = self.look(batch)
+        if not isinstance(self.decoder, LexicalDecoder):
+            return seen
+        said, _ = self._said(batch)
+        with torch.inference_mode():
+            memory = self.encode(batch.source, batch.source_lengths)
+            found = self.decoder.posterior(batch.target[:, :-1], said, self.decoder.start(memory), memory).float()
+            ends = (batch.source_lengths - 1)[:, None].expand(-1, found.shape[1])
+            found = found * (found.argmax(dim=-1) != ends)[..., None]
+        top = found[:, None, None].expand(-1, 1, seen.shape[2], -1, -1)
+        return torch.cat((seen, top), dim=1)
+
     def look(self, batch: Batch) -> Float[Tensor, "B L H T S"]:
         """The weights of the L `sights` while the targets are said, in one pass, without gradient."""
         names = self.sights()
@@ -70,8 +96,14 @@ class EncoderDecoder(nn.Module):
 
     @property
     def copies(self) -> bool:
-        """Whether the decoder mixes its own words with the source's, so that its logits are no linear layer's."""
-        return isinstance(self.decoder, CopyingDecoder)
+        """Whether what it says comes from the source tokens, wholly or in part, so that its logits are no linear
+        layer's."""
+        return isinstance(self.decoder, CopyingDecoder | LexicalDecoder)
+
+    @property
+    def lexical(self) -> bool:
+        """Whether each token is said by one source token, so that `aligned` has a layer more than `look`."""
+        return isinstance(self.decoder, LexicalDecoder)
 
     @property
     def output(self) -> nn.Linear:

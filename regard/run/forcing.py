@@ -71,7 +71,9 @@ def forced_attention(
         chosen = _batch([(len(targets[i].ids) + 1) * (len(sources[i].ids) + 1) for i in order[:ROWS]])
         now, order = order[:chosen], order[chosen:]
         said = [Hypothesis(targets[i].ids, 0.0, [], finished=True) for i in now]
-        for i, weights in zip(now, attention_weights(network, [sources[i].ids for i in now], said), strict=True):
+        for i, weights in zip(
+            now, attention_weights(network, [sources[i].ids for i in now], said, align=True), strict=True
+        ):
             yield i, weights[..., :-1] @ _columns(sources[i])
 
 

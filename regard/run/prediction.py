@@ -47,19 +47,24 @@ class Prediction:
 
 
 def attention_weights(
-    model: EncoderDecoder, sources: Sequence[Sequence[int]], hypotheses: Sequence[Hypothesis]
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    hypotheses: Sequence[Hypothesis],
+    *,
+    align: bool = False,
 ) -> list[Float[np.ndarray, "layers heads T S"]]:
     """What the model looks at while it says each hypothesis: one step per token and one for the end, if it came.
 
     The hypotheses are said once more, all steps at once, with the observer on. That is the same computation as
-    when they were searched, whatever the search was.
+    when they were searched, whatever the search was. `align` adds the layer of `EncoderDecoder.aligned`, if it has one.
     """
     device = next(model.parameters()).device
     source, source_lengths = rectangle([[*ids, EOS] for ids in sources])
     # The token after the last is never read, so it may be anything.
     target, target_lengths = rectangle([[BOS, *h.ids, EOS] for h in hypotheses])
     batch = Batch(source, source_lengths, target, target_lengths, torch.arange(len(sources))).to(device)
-    stacked = model.eval().look(batch).cpu().numpy()
+    model.eval()
+    stacked = (model.aligned(batch) if align else model.look(batch)).cpu().numpy()
     return [stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)]
 
 

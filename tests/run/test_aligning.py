@@ -75,9 +75,9 @@ SOURCE, TARGET = Side([7, 8, 9], [(0, 1), (0, 1), (1, 2)], 2), Side([4, 5, 6], [
 
 
 def test_weights_of_source_tokens_add_up_and_the_end_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def looked(network: Any, sources: Sequence[list[int]], said: Sequence[Any]) -> list[Any]:
+    def looked(network: Any, sources: Sequence[list[int]], said: Sequence[Any], *, align: bool) -> list[Any]:
         assert network == "network" and sources == [[7, 8, 9]] and [h.ids for h in said] == [[4, 5, 6]]
-        assert said[0].finished
+        assert said[0].finished and align
         return [WEIGHTS]
 
     monkeypatch.setattr(forcing, "attention_weights", looked)
@@ -92,7 +92,7 @@ def test_batches_hold_each_pair_once_and_no_more_than_fits(monkeypatch: pytest.M
     sources = [Side([draw.randint(4, 9)] * n, [(0, 1)] * n, 1) for n in (draw.randint(1, 13) for _ in range(53))]
     targets = [Side([4] * n, [(0, 1)] * n, 1) for n in (draw.randint(1, 13) for _ in range(53))]
 
-    def looked(_: Any, ids: Sequence[list[int]], said: Sequence[Any]) -> list[Any]:
+    def looked(_: Any, ids: Sequence[list[int]], said: Sequence[Any], *, align: bool) -> list[Any]:
         area = (max(map(len, ids)) + 1) * (max(len(h.ids) for h in said) + 1)
         sizes.append((len(ids), area))
         return [np.full((1, 1, len(h.ids) + 1, len(i) + 1), sum(i)) for i, h in zip(ids, said, strict=True)]
@@ -208,6 +208,8 @@ TOKENIZER = Tokenizer.train("words", [WORDS, WORDS], 30)
 class Looking:
     """A network of one layer and one head; token b looks at the token a of `partner[b]`."""
 
+    lexical = False
+
     def __init__(self, partner: dict[str, str]) -> None:
         self.partner = partner
 
@@ -215,7 +217,7 @@ class Looking:
         return ["cross"]
 
 
-def looking(network: Looking, sources: Sequence[list[int]], said: Sequence[Any]) -> Iterator[Any]:
+def looking(network: Looking, sources: Sequence[list[int]], said: Sequence[Any], *, align: bool) -> Iterator[Any]:
     for ids, hypothesis in zip(sources, said, strict=True):
         weights = np.zeros((1, 1, len(hypothesis.ids) + 1, len(ids) + 1), dtype=np.float32)
         words = TOKENIZER.tokens(ids)
