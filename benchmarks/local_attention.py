@@ -1,6 +1,7 @@
 """What local attention costs against global attention, forward and backward, by source length.
 
     python benchmarks/local_attention.py [--window 16] [--dim 64] [--lengths 128,256,512,1024,2048] [--threads 1]
+                                         [--scores dot,general,additive] [--json FILE]
 
 Both are measured in turn in one run, after the local path was found equal to its masked reference, output and
 gradients. Memory is the growth of a process of its own that does one step and nothing else.
@@ -9,11 +10,13 @@ gradients. Memory is the growth of a process of its own that does one step and n
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -94,6 +97,9 @@ def main() -> None:
     parser.add_argument("--lengths", default="128,256,512,1024,2048")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=1, help="in which memory is measured; the median is printed")
+    parser.add_argument("--scores", default=",".join(SCORES), help="which of them are measured")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement here too")
     parser.add_argument("--grow", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -107,7 +113,8 @@ def main() -> None:
         "| score | S | global ms | local-m times faster | local-p times faster | global MiB | local-m times leaner | local-p times leaner |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for score in SCORES:
+    measured = []
+    for score in options.scores.split(","):
         for length in map(int, options.lengths.split(",")):
             tensors = inputs(length, options.dim)
             mechanisms = {scope: made(score, scope, options.dim, options.window) for scope in SCOPES}
@@ -118,7 +125,15 @@ def main() -> None:
                 for scope, attend in mechanisms.items():
                     times[scope].append(seconds(attend, tensors))
             fast = {scope: statistics.median(each) for scope, each in times.items()}
-            fat = {scope: growth(score, scope, length, options.dim, options.window) for scope in SCOPES}
+            grown = {
+                scope: [growth(score, scope, length, options.dim, options.window) for _ in range(options.processes)]
+                for scope in SCOPES
+            }
+            fat = {scope: statistics.median(each) for scope, each in grown.items()}
+            measured += [
+                {"score": score, "length": length, "scope": scope, "seconds": times[scope], "mebibytes": grown[scope]}
+                for scope in SCOPES
+            ]
             print(
                 f"| {score} | {length} | {fast['global'] * 1000:.1f} "
                 + "".join(f"| {fast['global'] / fast[scope]:.1f} " for scope in SCOPES[1:])
@@ -127,6 +142,9 @@ def main() -> None:
                 + "|",
                 flush=True,
             )
+    if options.json is not None:
+        facts = {"window": options.window, "dim": options.dim, "threads": options.threads, "torch": torch.__version__}
+        options.json.write_text(json.dumps({**facts, "measured": measured}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
