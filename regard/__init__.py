@@ -33,11 +33,12 @@ _PLACES = {
 }
 
 
-def load(run: str | Path, device: str = "auto") -> Model:
-    """The model in a run folder, ready to predict. UsageError says what is missing or broken."""
-    from regard.run import Model
+def load(run: str | Path, device: str = "auto") -> Any:
+    """The model in a run folder, ready to be used: a `Model` for a run that translates, and what another task has
+    in its place. UsageError says what is missing or broken."""
+    from regard.run.loading import load as load_run
 
-    return Model.load(run, device)
+    return load_run(run, device)
 
 
 def __getattr__(name: str) -> Any:

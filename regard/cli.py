@@ -31,6 +31,9 @@ DataOption = Annotated[Path | None, typer.Option(help="pairs as .tsv, .csv or .j
 BeamOption = Annotated[
     int | None, typer.Option(min=1, help="hypotheses kept while searching; the recipe's if not given")
 ]
+MaxTokensOption = Annotated[
+    int | None, typer.Option(min=1, help="of a language model: how many tokens to say at most", show_default=False)
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
 
 
@@ -57,6 +60,7 @@ def train(
     regard train --source train.en --target train.de --out runs/en-de
     """
     from regard.run import train as run_training
+    from regard.run.loading import examples
 
     given = {
         "source": source, "target": target, "data": data,
@@ -69,9 +73,7 @@ def train(
         out = Path("runs") / recipe.stem
     console = Console(soft_wrap=True, markup=False)
     run_training(tree, out, console, origin=origin, resume=resume)
-    console.print(
-        f'\nThe run is in {out}. Try it:\n  regard show {out} "…"\n  regard predict {out} FILE', highlight=False
-    )
+    console.print("\n  ".join([f"\nThe run is in {out}. Try it:", *examples(out)]), highlight=False)
 
 
 def _tree(
@@ -92,8 +94,14 @@ def _tree(
         data = tree.get("data")
         if isinstance(data, dict):
             for key in (*given, "alignment"):
-                if isinstance(data.get(key), str):
-                    data[key] = str((recipe.resolve().parent / data[key]).resolve())
+                here, value = recipe.resolve().parent, data.get(key)
+                if isinstance(value, str):
+                    data[key] = str((here / value).resolve())
+                elif isinstance(value, list):  # several files of text
+                    data[key] = [str((here / str(each)).resolve()) for each in value]
+        model = tree.get("model")
+        if isinstance(model, dict) and isinstance(model.get("weights"), str):  # of a backbone
+            model["weights"] = str((recipe.resolve().parent / model["weights"]).resolve())
     chosen: dict[str, Any] = {key: str(path.resolve()) for key, path in given.items() if path is not None}
     if chosen:
         # Naming other training files sets aside the recipe's, whatever form they have.
@@ -120,10 +128,11 @@ def predict(
     beam: BeamOption = None,
     nbest: Annotated[int, typer.Option(min=1, help="outputs per input (with --jsonl)")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="draw instead of searching")] = False,
-    temperature: Annotated[float, typer.Option(help="of --sample")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="of --sample; 0 is all")] = 0,
-    top_p: Annotated[float, typer.Option(help="of --sample")] = 1.0,
-    seed: Annotated[int, typer.Option(help="of --sample")] = 1,
+    temperature: Annotated[float | None, typer.Option(help="of --sample", show_default=False)] = None,
+    top_k: Annotated[int | None, typer.Option(help="of --sample; 0 is all", show_default=False)] = None,
+    top_p: Annotated[float | None, typer.Option(help="of --sample", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="of --sample", show_default=False)] = None,
+    max_tokens: MaxTokensOption = None,
     length_penalty: Annotated[float | None, typer.Option(help="0 prefers short outputs", show_default=False)] = None,
     no_repeat_ngram: Annotated[int | None, typer.Option(help="no n tokens twice", show_default=False)] = None,
     min_length_ratio: Annotated[float | None, typer.Option(help="of the source's tokens", show_default=False)] = None,
@@ -140,11 +149,36 @@ def predict(
     """One output line for each input line, in order. An empty line gives an empty line."""
     from regard.data import read_lines
     from regard.run import Model
+    from regard.run.caption_model import CaptionModel, pictures_in
+    from regard.run.language import LanguageModel
 
     if nbest > 1 and not jsonl:
         raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
+    other = _other(run, device)
+    if isinstance(other, CaptionModel):
+        if min_length_ratio is not None or max_length_ratio is not None:
+            raise UsageError("a picture has no length that a caption's could be a ratio of: use --max-tokens")
+        drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        how = other.search(
+            beam=beam,
+            count=nbest,
+            sampling={name: value for name, value in drawing.items() if value is not None} if sample else None,
+            length_penalty=length_penalty,
+            no_repeat_ngram=no_repeat_ngram,
+            max_length=max_tokens,
+        )
+        _say_captions(other, pictures_in(file), how, prefix, jsonl, attention)
+        return
+    if other is not None:
+        drawing = {"draw": sample, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        drawing |= {"no_repeat_ngram": no_repeat_ngram, "max_tokens": max_tokens}
+        chosen = {"how": other.how(**drawing)} if isinstance(other, LanguageModel) else {}
+        for said in other.said(read_lines(file if file == "-" else Path(file)), jsonl=jsonl, **chosen):
+            print(said, flush=False)
+        return
     model = Model.load(run, device)
-    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed} if sample else None
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    sampling = {name: value for name, value in given.items() if value is not None} if sample else None
     how = model.search(
         beam=beam,
         count=nbest,
@@ -184,11 +218,44 @@ def _predictions(model: Any, lines: Iterator[str], how: Any, look: bool, prefix:
         yield from model.predict(chunk, attention=look, search=how, prefix=prefixes)
 
 
+def _say_captions(
+    model: Any, pictures: Iterator[str], how: Any, prefix: str | None, jsonl: bool, page: Path | None
+) -> None:
+    from regard.training.checkpoint import write_text
+    from regard.view.picture import picture_page
+
+    if page is not None:
+        _check_writable(page)
+    look = jsonl or page is not None
+    shown: list[Any] = []
+    number = 0
+    said = model.predict_stream(pictures, search=how, prefix=prefix, attention=look)
+    for number, caption in enumerate(said, start=1):  # noqa: B007 - it is the count in the end
+        print(json.dumps(caption.to_json(), ensure_ascii=False) if jsonl else caption.text, flush=False)
+        if page is not None and caption.attention is not None and len(shown) < 100:
+            shown.append((caption.text, caption.attention.map()))
+    sys.stdout.flush()
+    if page is not None:
+        write_text(page, picture_page(shown, model.name))
+        if len(shown) < number:
+            print(f"{page} shows {len(shown)} of the {number} pictures", file=sys.stderr)
+
+
+def _other(run: Path, device: str) -> Any:
+    """The model of a run that does not translate; None for one that does."""
+    from regard.run.folder import RunFolder
+    from regard.run.loading import load
+
+    return None if RunFolder(run).read_recipe().task == "translation" else load(run, device)
+
+
 app.command("translate", help="The same as predict.")(predict)
 
 
-def _check_writable(path: Path) -> None:
-    """Before minutes of work, not after."""
+def _check_writable(path: Path, read: Path | None = None) -> None:
+    """Before minutes of work, not after. What is `read` is not to be written over."""
+    if read is not None and path.resolve() == read.resolve():
+        raise UsageError(f"{path} is what is to be read: name another file to write")
     if path.is_dir():
         raise UsageError(f"{path} is a folder: name a file to write, such as {path / 'attention.html'}")
     if not path.resolve().parent.is_dir():
@@ -206,22 +273,43 @@ def _write_page(path: Path, predictions: list[Any], title: str) -> None:
 @app.command()
 def show(
     run: RunArgument,
-    sentence: Annotated[str, typer.Argument(metavar="SENTENCE", show_default=False)],
+    sentence: Annotated[str, typer.Argument(metavar="SENTENCE", help="or a picture's file", show_default=False)],
     html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="of a picture: write a sheet too", show_default=False)
+    ] = None,
     beam: BeamOption = None,
     layer: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
     head: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="of a language model: draw what comes next")] = False,
+    seed: Annotated[int | None, typer.Option(help="of --sample", show_default=False)] = None,
+    max_tokens: MaxTokensOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """The prediction for one input, and what each output word looked at."""
     from regard.run import Model
+    from regard.run.caption_model import CaptionModel
+    from regard.run.language import LanguageModel
     from regard.view import draw
 
     if html is not None:
         _check_writable(html)
-    model = Model.load(run, device)
     if not sentence.strip():
         raise UsageError("the sentence is empty: give some words to look at")
+    other = _other(run, device)
+    if isinstance(other, CaptionModel):
+        _show_caption(other, sentence, beam, html, png, layer, head)
+        return
+    if png is not None:
+        raise UsageError("--png draws where words looked in a picture, and this run reads none: use --html")
+    if isinstance(other, LanguageModel):
+        _show_text(other, sentence, other.how(draw=sample, seed=seed, max_tokens=max_tokens), html, layer, head)
+        return
+    if other is not None:
+        console = Console(soft_wrap=True, markup=False)
+        print(other.shown(sentence, console.width, console.is_terminal))
+        return
+    model = Model.load(run, device)
     [prediction] = model.predict([sentence], beam, attention=True)
     console = Console(soft_wrap=True, markup=False)
     for note in prediction.notes:
@@ -234,6 +322,51 @@ def show(
     print(draw(prediction.attention, width=console.width, color=console.is_terminal, layer=layer, head=head))
     if html is not None:
         _write_page(html, [prediction], model.name)
+        print(f"wrote {html}")
+
+
+def _show_caption(
+    model: Any, picture: str, beam: int | None, html: Path | None, png: Path | None, layer: int | None, head: int | None
+) -> None:
+    """What a picture shows, and where each word looked."""
+    from regard.training.checkpoint import write_text
+    from regard.view.picture import draw_picture, picture_page, save_sheet
+
+    if png is not None:
+        _check_png(png, Path(picture))
+    [caption] = model.predict([picture], beam, attention=True)
+    seen = caption.attention.map(layer, head)
+    console = Console(soft_wrap=True, markup=False)
+    console.print(caption.text, style="bold", highlight=False, markup=False)
+    console.print(f"log-probability {caption.score:.2f}", style="dim", highlight=False)
+    print(draw_picture(seen, width=max(24, console.width), color=console.is_terminal))
+    if png is not None:
+        save_sheet(seen, png)
+        print(f"wrote {png}")
+    if html is not None:
+        write_text(html, picture_page([(caption.text, seen)], model.name))
+        print(f"wrote {html}")
+
+
+def _show_text(model: Any, prompt: str, how: Any, html: Path | None, layer: int | None, head: int | None) -> None:
+    """What comes after a prompt, as it is said, and what each word of the whole looked at."""
+    from regard.training.checkpoint import write_text
+    from regard.view import PageItem, draw, page
+
+    said = prompt.strip()
+    print(said, end="", flush=True)
+    for piece in model.stream(prompt, how):
+        said += piece
+        print(piece, end="", flush=True)
+    print("\n")
+    seen = model.look(said)
+    if seen is None:
+        print("this model has no attention to show", file=sys.stderr)
+        return
+    console = Console(soft_wrap=True, markup=False)
+    print(draw(seen, width=console.width, color=console.is_terminal, layer=layer, head=head))
+    if html is not None:
+        write_text(html, page([PageItem(prompt, said, None, seen)], model.name))
         print(f"wrote {html}")
 
 
@@ -251,18 +384,95 @@ def evaluate(
         str | None,
         typer.Option(metavar="LANGUAGE", help="also score lower-cased and tokenised as of this language, such as de"),
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help='of captions: only lines with this "split"', show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Scores with their signatures and 95 % confidence, and by source length."""
     from regard.run import Model, evaluation_pairs
     from regard.run import evaluate as run_evaluation
+    from regard.run.caption_model import CaptionModel
 
+    one = _other(run, device)
+    if isinstance(one, CaptionModel):
+        if data is None or source is not None or target is not None:
+            raise UsageError('give --data FILE.jsonl, with lines such as {"image": "…", "captions": ["…", "…"]}')
+        second = None if against is None else CaptionModel.load(against, device)
+        found = one.evaluate(data, split=split, beam=beam, against=second)
+        print(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if as_json else str(found))
+        return
+    if split is not None:
+        raise UsageError("--split chooses among captions, and this run has none: leave it out")
+    if one is not None:
+        print(one.evaluated(source, target, data, as_json))
+        return
     pairs = evaluation_pairs(source, target, data)
     model = Model.load(run, device)
     other = None if against is None else Model.load(against, device)
     report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase)
     print(json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report))
+
+
+@app.command()
+def compress(
+    run: RunArgument,
+    picture: Annotated[Path, typer.Argument(metavar="IN.png", help="PNG, JPEG or the like", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="the small file to write", show_default=False)],
+    levels: Annotated[
+        int | None, typer.Option(min=2, help="of each number; fewer make the file smaller and the picture coarser")
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """A picture as a small file, which only the same run can read, by a run of autoencoder."""
+    from regard.run.picture_model import PictureModel
+    from regard.run.pictures import write_bytes
+
+    _check_writable(out, picture)
+    model = PictureModel.load(run, device)
+    made = model.compress(model.read(picture), levels)
+    write_bytes(out, made)
+    print(f"wrote {out}: {len(made):,} bytes, and {picture} has {picture.stat().st_size:,}")
+
+
+@app.command()
+def decompress(
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(metavar="IN", help="what compress wrote", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="the picture to write", show_default=False)],
+    device: DeviceOption = "auto",
+) -> None:
+    """The picture in a small file that compress wrote."""
+    from regard.run.picture_model import PictureModel
+    from regard.run.pictures import png, read_bytes, write_bytes
+
+    _check_png(out, file)
+    write_bytes(out, png(PictureModel.load(run, device).decompress(read_bytes(file), str(file))))
+    print(f"wrote {out}")
+
+
+@app.command()
+def denoise(
+    run: RunArgument,
+    picture: Annotated[Path, typer.Argument(metavar="IN.png", help="PNG, JPEG or the like", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="the picture to write", show_default=False)],
+    device: DeviceOption = "auto",
+) -> None:
+    """A picture without its noise, by a run of autoencoder that was trained with data.noise."""
+    from regard.run.picture_model import PictureModel
+    from regard.run.pictures import png, write_bytes
+
+    _check_png(out, picture)
+    model = PictureModel.load(run, device)
+    write_bytes(out, png(model.denoise(model.read(picture))))
+    print(f"wrote {out}")
+
+
+def _check_png(path: Path, read: Path) -> None:
+    _check_writable(path, read)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} does not end in .png, and pictures are written as PNG: name it {path.stem}.png")
 
 
 @app.command()

@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -127,18 +127,23 @@ def _shown(value: Any) -> str:
 def _known(location: tuple[int | str, ...], kind: type[RecipeBase]) -> set[str]:
     """The keys that exist where an unknown one was found."""
     part: type[BaseModel] = kind
+    choices: list[type[BaseModel]] = []
     for step in location[:-1]:
-        if step == "recurrent":
-            part = RecurrentPart
-        elif step == "transformer":
-            part = TransformerPart
+        named = [each for each in choices if "kind" in each.model_fields and step in _kinds(each)]
+        if named:
+            part, choices = named[0], []
         elif step in ("one", "several"):
             part = AttentionPart
         elif step in part.model_fields:
             annotation = part.model_fields[str(step)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                part = annotation
+            parts = get_args(annotation) or (annotation,)
+            choices = [each for each in parts if isinstance(each, type) and issubclass(each, BaseModel)]
+            part = choices[0] if len(choices) == 1 else part
     return set(part.model_fields)
+
+
+def _kinds(part: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(part.model_fields["kind"].annotation)
 
 
 def write_toml(tree: Mapping[str, Any]) -> str:

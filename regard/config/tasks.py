@@ -6,11 +6,24 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from regard.config.autoencoder import AutoencoderRecipe
+from regard.config.captioning import CaptioningRecipe
+from regard.config.classification import ClassificationRecipe
+from regard.config.language import LanguageModelRecipe, MaskedLanguageModelRecipe
 from regard.config.reading import recipe_of
 from regard.config.recipe import Recipe, RecipeBase
+from regard.config.visual_question import VisualQuestionRecipe
 from regard.errors import UsageError
 
-RECIPES: dict[str, type[RecipeBase]] = {"translation": Recipe}
+RECIPES: dict[str, type[RecipeBase]] = {
+    "translation": Recipe,
+    "autoencoder": AutoencoderRecipe,
+    "captioning": CaptioningRecipe,
+    "visual-question": VisualQuestionRecipe,
+    "classification": ClassificationRecipe,
+    "language-model": LanguageModelRecipe,
+    "masked-language-model": MaskedLanguageModelRecipe,
+}
 
 
 def task_of(tree: Mapping[str, Any], origin: str = "the recipe") -> str:

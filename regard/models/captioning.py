@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from regard.attention import Attend, KeysValues, Trail
-from regard.batch import within
 from regard.data.captions import CaptionBatch
 from regard.dropout import Dropout
 from regard.layers import Bridge, Embedding, EncoderLayer, Recurrent
@@ -106,22 +105,10 @@ class ImageCaptioner(EncoderDecoder):
         """Rows and columns of places, by which weights `[…, S]` unfold to `[…, rows, columns]`."""
         return self.encoder.vision.grid(*images.shape[1:3])  # type: ignore[operator]
 
-    def forward(self, batch: CaptionBatch) -> Float[Tensor, "B T V"]:  # type: ignore[override]
-        memory = self.encode(batch.images)
-        logits, _ = self.decoder(batch.target[:, :-1], self.decoder.start(memory), memory)  # type: ignore[operator]
-        return logits
+    def remember(self, batch: CaptionBatch) -> Any:
+        return self.encode(batch.images)
 
     def read(self, batch: CaptionBatch) -> Bool[Tensor, "B S"]:
-        """Which places are real, for losses of the weights: all of them."""
+        """All places are real."""
         rows, columns = self.grid(batch.images)
         return torch.ones(len(batch), rows * columns, dtype=torch.bool, device=batch.images.device)
-
-    def _teach(self, batch: CaptionBatch) -> Float[Tensor, "B T F"]:  # type: ignore[override]
-        memory = self.encode(batch.images)
-        features, _ = self.decoder.features(batch.target[:, :-1], self.decoder.start(memory), memory)  # type: ignore[operator]
-        return features
-
-    @staticmethod
-    def _said(batch: CaptionBatch) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:  # type: ignore[override]
-        said = batch.target[:, 1:]
-        return said, within(batch.target_lengths - 1, said.shape[1])

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from regard.attention import Attend, attends, capture
-from regard.batch import Batch, within
+from regard.batch import within
 from regard.models.copying import CopyingDecoder
 from regard.models.lexical import LexicalDecoder
+
+
+class Targets(Protocol):
+    """What every batch has for a decoder to say, whatever is looked at: a `regard.batch.Batch`, or captions."""
+
+    @property
+    def target(self) -> Int[Tensor, "B T"]: ...
+
+    @property
+    def target_lengths(self) -> Int[Tensor, " B"]: ...
+
+    @property
+    def rows(self) -> Int[Tensor, " B"]: ...
 
 
 class EncoderDecoder(nn.Module):
@@ -30,36 +43,44 @@ class EncoderDecoder(nn.Module):
     def encode(self, source: Int[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> Any:
         return self.decoder.prepare(self.encoder(source, lengths))  # type: ignore[operator]
 
-    def features(self, batch: Batch) -> tuple[Float[Tensor, "P F"], Int[Tensor, " P"]]:
+    def remember(self, batch: Any) -> Any:
+        """The memory of what a batch has to look at. What looks at something else has its own, and its own `read`."""
+        return self.encode(batch.source, batch.source_lengths)
+
+    def read(self, batch: Any) -> Bool[Tensor, "B S"]:
+        """Which positions of the memory are real, for losses of the weights."""
+        return within(batch.source_lengths, batch.source.shape[1])
+
+    def features(self, batch: Targets) -> tuple[Float[Tensor, "P F"], Int[Tensor, " P"]]:
         """What the output layer reads, and the token it has to say, at each of the P real target positions."""
         features = self._teach(batch)
         said, real = self._said(batch)
         return features[real], said[real]
 
-    def forward(self, batch: Batch) -> Float[Tensor, "B T V"]:
+    def forward(self, batch: Targets) -> Float[Tensor, "B T V"]:
         """Logits for each next token of the targets, T one less than the batch's."""
-        memory = self.encode(batch.source, batch.source_lengths)
+        memory = self.remember(batch)
         logits, _ = self.decoder(batch.target[:, :-1], self.decoder.start(memory), memory)  # type: ignore[operator]
         return logits
 
-    def log_probabilities(self, batch: Batch) -> tuple[Float[Tensor, "P V"], Int[Tensor, " P"]]:
+    def log_probabilities(self, batch: Targets) -> tuple[Float[Tensor, "P V"], Int[Tensor, " P"]]:
         """Of every token, and the one that has to be said, at each of the P real target positions."""
         logits = self(batch)
         said, real = self._said(batch)
         logits = logits[real] if logits.dtype == torch.float64 else logits[real].float()
         return torch.log_softmax(logits, dim=-1), said[real]
 
-    def likelihood(self, batch: Batch) -> Float[Tensor, " P"]:
+    def likelihood(self, batch: Targets) -> Float[Tensor, " P"]:
         """The log-probability of the token that has to be said, at each of the P real target positions."""
         said, real = self._said(batch)
         if isinstance(self.decoder, LexicalDecoder):
-            memory = self.encode(batch.source, batch.source_lengths)
+            memory = self.remember(batch)
             joint = self.decoder.joint(batch.target[:, :-1], said, self.decoder.start(memory), memory)
             return joint.logsumexp(dim=-1)[real]
         log_p, labels = self.log_probabilities(batch)
         return log_p.gather(1, labels[:, None])[:, 0]
 
-    def aligned(self, batch: Batch) -> Float[Tensor, "B L H T S"]:
+    def aligned(self, batch: Targets) -> Float[Tensor, "B L H T S"]:
         """`look`, and above it, for a model that translates by a lexicon, which source token said each token: rows of
         zeros where it was none but the end."""
         seen = self.look(batch)
@@ -67,14 +88,14 @@ class EncoderDecoder(nn.Module):
             return seen
         said, _ = self._said(batch)
         with torch.inference_mode():
-            memory = self.encode(batch.source, batch.source_lengths)
+            memory = self.remember(batch)
             found = self.decoder.posterior(batch.target[:, :-1], said, self.decoder.start(memory), memory).float()
-            ends = (batch.source_lengths - 1)[:, None].expand(-1, found.shape[1])
+            ends = (self.read(batch).sum(dim=1) - 1)[:, None].expand(-1, found.shape[1])
             found = found * (found.argmax(dim=-1) != ends)[..., None]
         top = found[:, None, None].expand(-1, 1, seen.shape[2], -1, -1)
         return torch.cat((seen, top), dim=1)
 
-    def look(self, batch: Batch) -> Float[Tensor, "B L H T S"]:
+    def look(self, batch: Targets) -> Float[Tensor, "B L H T S"]:
         """The weights of the L `sights` while the targets are said, in one pass, without gradient."""
         names = self.sights()
         with torch.inference_mode(), capture(self, names) as seen:
@@ -83,14 +104,14 @@ class EncoderDecoder(nn.Module):
         # A recurrent decoder has one head, and says nothing of it.
         return torch.stack([w if w.ndim == 4 else w[:, None] for w in layers], dim=1)
 
-    def _teach(self, batch: Batch) -> Float[Tensor, "B T F"]:
-        memory = self.encode(batch.source, batch.source_lengths)
+    def _teach(self, batch: Targets) -> Float[Tensor, "B T F"]:
+        memory = self.remember(batch)
         state = self.decoder.start(memory)  # type: ignore[operator]
         features, _ = self.decoder.features(batch.target[:, :-1], state, memory)  # type: ignore[operator]
         return features
 
     @staticmethod
-    def _said(batch: Batch) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+    def _said(batch: Targets) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
         said = batch.target[:, 1:]
         return said, within(batch.target_lengths - 1, said.shape[1])
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 
 from regard.config import task_of
+from regard.run.autoencoding import AutoencoderJob
+from regard.run.captioning import CaptioningJob
+from regard.run.classifying import ClassificationJob
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.job import Job
+from regard.run.language_jobs import LanguageModelJob, MaskedLanguageModelJob
+from regard.run.questions import QuestionJob
 from regard.run.translating import TranslationJob
 
 
@@ -17,5 +22,17 @@ def begin(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: 
     match task:
         case "translation":
             return TranslationJob.begin(tree, folder, console, origin, resume)
+        case "classification":
+            return ClassificationJob.begin(tree, folder, console, origin, resume)
+        case "autoencoder":
+            return AutoencoderJob.begin(tree, folder, console, origin, resume)
+        case "captioning":
+            return CaptioningJob.begin(tree, folder, console, origin, resume)
+        case "language-model":
+            return LanguageModelJob.begin(tree, folder, console, origin, resume)
+        case "masked-language-model":
+            return MaskedLanguageModelJob.begin(tree, folder, console, origin, resume)
+        case "visual-question":
+            return QuestionJob.begin(tree, folder, console, origin, resume)
         case other:
             raise AssertionError(f"{other} is a task without a job")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from regard import build
-from regard.config import Recipe, merge, recipe_of, write_toml
+from regard.config import Recipe, recipe_of, write_toml
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
+from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
 from regard.run.corpus import (
     Pairs,
     Tree,
@@ -29,7 +29,6 @@ from regard.run.corpus import (
 from regard.run.folder import RunFolder
 from regard.tasks import translation
 from regard.training.checkpoint import write_text
-from regard.training.precision import measure
 
 VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change no choice
 
@@ -38,9 +37,9 @@ def prepare(
     tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
 ) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
     if resume:
-        recipe = _resumed(tree, folder, origin)
+        recipe = resumed(tree, folder, folder.read_translation(), origin)
     else:
-        _refuse_overwriting(folder)
+        refuse_overwriting(folder)
         recipe = recipe_of(tree, origin)
     pairs = pairs_of(recipe.data)
     if pairs is None:
@@ -48,12 +47,7 @@ def prepare(
     diagnosis = examined(pairs, lambda sentence: console.print(sentence, highlight=False, style="yellow"))
     valid_pairs = pairs_of(recipe.data, valid=True)
     valid_diagnosis = None if valid_pairs is None else examined(valid_pairs, lambda sentence: None)
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{folder.path} cannot be made ({error.strerror}): choose another folder with --out"
-        ) from error
+    make(folder)
     if not resume:
         recipe = resolve(tree, diagnosis, origin)
 
@@ -85,7 +79,7 @@ def prepare(
         )
     valid = _validation_set(rows, tokenizers, valid_pairs is None, recipe)
     if not resume:
-        recipe = _with_precision(recipe, console)
+        recipe = with_precision(recipe, console)
         write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
         _say_choices(recipe, console)
     return recipe, valid, corpus, tokenizers
@@ -103,30 +97,6 @@ def _leave_out(
         console.print(f"{len(long):,} pairs are longer than data.max_length = {limit} tokens; dropped", style="yellow")
 
 
-def _resumed(tree: Tree, folder: RunFolder, origin: str) -> Recipe:
-    """The run's own recipe. Only its budget may be changed on the way. It is written last of what a training needs,
-    so a run that was killed even before its first state can go on."""
-    recipe = folder.read_translation()
-    new = {
-        name: value
-        for name, value in tree.get("training", {}).items()
-        if name in ("steps", "minutes", "epochs", "patience") and value is not None
-    }
-    if new:
-        recipe = recipe_of(merge(recipe.model_dump(mode="json"), {"training": new}), origin)
-        write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
-    return recipe
-
-
-def _refuse_overwriting(folder: RunFolder) -> None:
-    if folder.path.exists() and not folder.path.is_dir():
-        raise UsageError(f"{folder.path} is a file: choose another folder with --out")
-    if folder.recipe.exists():
-        raise UsageError(
-            f"{folder.path} already holds a run: add --resume to go on with it, or choose another folder with --out"
-        )
-
-
 def _validation_set(
     rows: list[Triple], tokenizers: tuple[Tokenizer, Tokenizer], held: bool, recipe: Recipe
 ) -> ValidationSet:
@@ -140,15 +110,6 @@ def _validation_set(
     return ValidationSet(
         sources[::step], references[::step], Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]), held
     )
-
-
-def _with_precision(recipe: Recipe, console: Console) -> Recipe:
-    """What the machine multiplies faster, measured once: a run that goes on later must not choose anew."""
-    if recipe.training.precision != "auto":
-        return recipe
-    speeds = measure(build.device(recipe.training.device))
-    console.print(f"{speeds}: training in {speeds.faster}", highlight=False)
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": speeds.faster})})
 
 
 def _say_choices(recipe: Recipe, console: Console) -> None:

@@ -155,6 +155,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 1
+    number: int = 0  # of the source, in `sample`
     no_repeat_ngram: int = 0
     allow_unknown: bool = False
 
@@ -231,7 +232,10 @@ def _tokens(model: LanguageModel, ids: list[int], length: int, reach: int | None
     device = model.output.weight.device
     limits = Constraints(len(ids) + length, no_repeat_ngram=how.no_repeat_ngram, allow_unknown=how.allow_unknown)
     rules, owner = Rules(limits, 1, None, device), torch.zeros(1, dtype=torch.long, device=device)
-    size, generator = model.output.out_features, torch.Generator().manual_seed(hash((how.seed, 0, 0)) & (2**63 - 1))
+    size, generator = (
+        model.output.out_features,
+        torch.Generator().manual_seed(hash((how.seed, 0, how.number)) & (2**63 - 1)),
+    )
     for _ in ids if how.temperature else []:
         torch.rand(size, generator=generator)  # a search draws for what its prefix forces, too
     memory = no_source(1, device)

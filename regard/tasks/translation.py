@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from regard.attention import Hard, Record, record
@@ -18,11 +18,12 @@ from regard.decoding import Constraints, Hypothesis, beam_search, greedy, sample
 from regard.errors import UsageError
 from regard.evaluation import Bleu, CharacterErrorRate, Chrf, ExactMatch, ItemErrorRate, Metric, Ter, TokenErrorRate
 from regard.models import EncoderDecoder
+from regard.models.encoder_decoder import Targets
 from regard.training.attention_losses import coverage_loss, doubly_stochastic, guided_alignment, reinforce
 from regard.training.loop import Loss
 from regard.training.losses import linear_cross_entropy
 
-Guide = Callable[[Batch], Float[Tensor, "B T S"]]
+Guide = Callable[[Any], Float[Tensor, "B T S"]]
 """What each target step should look at: rows that have links sum to 1."""
 
 
@@ -61,7 +62,7 @@ class Looking:
 
 
 def loss(
-    model: EncoderDecoder, batch: Batch, *, smoothing: float, r_drop: float = 0.0, looking: Looking | None = None
+    model: EncoderDecoder, batch: Targets, *, smoothing: float, r_drop: float = 0.0, looking: Looking | None = None
 ) -> Loss:
     """Label-smoothed cross-entropy of the targets. With `r_drop`, each pair is read twice under different dropout
     and the two distributions are drawn together (Liang et al. 2021, with `r_drop` their α). `looking` adds what is
@@ -81,7 +82,9 @@ def loss(
     with record(attends) as records:
         if not chooses:
             found = _plain(model, batch, smoothing)
-            return Loss(found.total + _of_weights(looking, records, batch), found.likelihood, found.tokens)
+            return Loss(
+                found.total + _of_weights(looking, records, batch, model.read(batch)), found.likelihood, found.tokens
+            )
         log_p, labels = model.log_probabilities(batch)
     gained = log_p.gather(1, labels[:, None])[:, 0]
     total = -(1 - smoothing) * gained.sum() - smoothing * log_p.mean(dim=-1).sum()
@@ -94,11 +97,11 @@ def loss(
         total = total + looking.reward * reinforce(choice.log_probability, rewards, said, baseline)
         total = total - looking.entropy * (choice.entropy * said).sum()
     if looking.asks:
-        total = total + _of_weights(looking, records, batch)
+        total = total + _of_weights(looking, records, batch, model.read(batch))
     return Loss(total, -gained.detach().sum(), labels.shape[0])
 
 
-def _plain(model: EncoderDecoder, batch: Batch, smoothing: float) -> Loss:
+def _plain(model: EncoderDecoder, batch: Targets, smoothing: float) -> Loss:
     if model.copies and not smoothing:
         gained = model.likelihood(batch)
         return Loss(-gained.sum(), -gained.detach().sum(), gained.shape[0])
@@ -113,9 +116,8 @@ def _plain(model: EncoderDecoder, batch: Batch, smoothing: float) -> Loss:
     return Loss(total, likelihood, labels.shape[0])
 
 
-def _of_weights(looking: Looking, records: Sequence[Record], batch: Batch) -> Tensor:
+def _of_weights(looking: Looking, records: Sequence[Record], batch: Targets, read: Bool[Tensor, "B S"]) -> Tensor:
     said = within(batch.target_lengths - 1, batch.target.shape[1] - 1)
-    read = within(batch.source_lengths, batch.source.shape[1])
     layers = [each.weights().float() for each in records]
     total = layers[0].new_zeros(())
     for weights in layers:
@@ -134,7 +136,7 @@ def _of_weights(looking: Looking, records: Sequence[Record], batch: Batch) -> Te
     return total
 
 
-def _r_drop(model: EncoderDecoder, batch: Batch, smoothing: float, alpha: float) -> Loss:
+def _r_drop(model: EncoderDecoder, batch: Targets, smoothing: float, alpha: float) -> Loss:
     if model.copies:
         raise UsageError("training.r_drop and model.copy_source do not go together yet: set r_drop = 0")
     output = model.output

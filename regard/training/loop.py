@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from regard.batch import Batch
 from regard.errors import RegardError
 from regard.training.checkpoint import load_parameters, load_state, parameters_of, save_state
 from regard.training.precision import Precision
@@ -23,9 +22,10 @@ from regard.training.schedule import Schedule
 
 
 class Batches(Protocol):
-    """Batches in an order that the number of the epoch decides alone."""
+    """Batches in an order that the number of the epoch decides alone. What a batch is, a task says: it has `to(device)`
+    and `target_tokens`."""
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
+    def epoch(self, number: int, start: int = 0) -> Iterator[Any]: ...
 
     def count(self, number: int) -> int: ...
 
@@ -120,7 +120,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        loss: Callable[[Batch], Loss],
+        loss: Callable[[Any], Loss],
         batches: Batches,
         optimisation: Optimisation,
         budget: Budget,
@@ -171,11 +171,11 @@ class Trainer:
         if self.progress.step and (reason := self._ended()) is not None:
             return reason  # resumed after its end
         while True:
-            window: list[Batch] = []
+            window: list[Any] = []
             last = self.batches.count(self.progress.epoch) - 1
             first = self.progress.index
             if last < 0:
-                raise RegardError("there is nothing to train on: the corpus has no pair that fits")
+                raise RegardError("there is nothing to train on: nothing of the data fits")
             for index, batch in enumerate(self.batches.epoch(self.progress.epoch, first), start=first):
                 window.append(batch)
                 if len(window) < self.optimisation.accumulate and index < last:
@@ -188,7 +188,7 @@ class Trainer:
             self.progress.epoch += 1
             self.progress.index = 0
 
-    def _step(self, window: list[Batch]) -> None:
+    def _step(self, window: list[Any]) -> None:
         progress, optimisation = self.progress, self.optimisation
         self.model.train()
         progress.step += 1

@@ -113,7 +113,7 @@ def test_the_page_shows_the_same_inputs_under_every_mechanism(out: Path, corpus:
 
 
 def test_all_mechanisms_share_seed_data_and_precision(out: Path) -> None:
-    one, other = (RunFolder(out / name).read_recipe() for name in ("top-k-2-1", "none-1"))
+    one, other = (RunFolder(out / name).read_translation() for name in ("top-k-2-1", "none-1"))
     assert one.model.attention.normalize == "top-k" and one.model.attention.top_k == 2  # type: ignore[union-attr]
     assert other.model.decoder == "fixed-initial"  # type: ignore[union-attr]
     assert (one.seed, one.data, one.training, one.decoding) == (other.seed, other.data, other.training, other.decoding)

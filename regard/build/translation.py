@@ -162,7 +162,7 @@ def encoder_decoder(
             assert_never(never)
 
 
-def _output(embedding: Embedding, size: int, tied: bool) -> nn.Linear:
+def output_layer(embedding: Embedding, size: int, tied: bool) -> nn.Linear:
     output = nn.Linear(embedding.dim, size)
     nn.init.zeros_(output.bias)
     if tied:
@@ -201,7 +201,7 @@ def _recurrent(
     values = encoder_layers.output_dim
     encoder = RecurrentEncoder(source, encoder_layers, dropout=part.dropout)
     bridge = Bridge(values, part.hidden, part.decoder_layers, 2 if part.cell == "lstm" else 1)
-    output = _output(target, target_size, part.tie_embeddings)
+    output = output_layer(target, target_size, part.tie_embeddings)
 
     def layers(joined: int) -> Recurrent:
         return Recurrent(part.cell, part.embedding + joined, part.hidden, part.decoder_layers, dropout=part.dropout)
@@ -318,7 +318,7 @@ def _transformer(
             )
             for own, cross in zip(part.heads_of("decoder"), part.heads_of("cross"), strict=True)
         ],
-        _output(target, target_size, part.tie_embeddings),
+        output_layer(target, target_size, part.tie_embeddings),
         dropout=part.dropout,
         pre_norm=pre,
     )

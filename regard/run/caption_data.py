@@ -1,0 +1,151 @@
+"""What a training of captions reads: JSONL files, pictures of one size, tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from rich.console import Console
+
+from regard.config.captioning import CaptionDataPart, CaptioningRecipe
+from regard.data import Tokenizer
+from regard.data.corpus import fingerprint
+from regard.data.images import PictureLine, Shape, build_pictures, read_picture_lines
+from regard.data.reader import raw_lines
+from regard.errors import RegardError, UsageError
+from regard.evaluation.captions import caption_words
+from regard.run.corpus import held_out
+from regard.run.folder import RunFolder
+from regard.training.checkpoint import write_text
+
+VALIDATED_PICTURES = 1000  # more would cost minutes at each validation and change no choice
+
+Captioned = Mapping[Path, list[str]]
+"""Each picture and all that is said about it."""
+
+
+@dataclass(frozen=True)
+class CaptionData:
+    """Pictures and (number of its picture, ids) of each caption, to train on; pictures and references to validate on,
+    with the captions that the loss is measured on."""
+
+    pictures: UInt8[np.ndarray, "N H W C"]
+    captions: list[tuple[int, list[int]]]
+    valid_pictures: UInt8[np.ndarray, "M H W C"]
+    references: list[list[str]]
+    valid_captions: list[tuple[int, list[int]]]
+    held_out: bool
+
+
+def shape_of(part: CaptionDataPart) -> Shape:
+    return Shape(part.height, part.width, part.channels, part.fit)
+
+
+def captioned(path: Path, split: str | None) -> dict[Path, list[str]]:
+    """All captions of each picture in a JSONL file, whether its lines hold one or several. UsageError names the line
+    that lacks something."""
+    return _together(read_picture_lines(path, split=split))
+
+
+def _together(lines: Iterable[PictureLine]) -> dict[Path, list[str]]:
+    found: dict[Path, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.image, []).extend(line.captions)
+    return found
+
+
+def prepared(
+    recipe: CaptioningRecipe, folder: RunFolder, console: Console, resume: bool
+) -> tuple[CaptionData, Tokenizer]:
+    """Everything a training reads, decoded and tokenised once. UsageError where a run would go on with other files."""
+    data = recipe.data
+    train, valid, apart = _sides(data, recipe.seed)
+    if apart:
+        console.print(
+            f"no validation captions were given: {len(valid):,} pictures are kept from training for it", highlight=False
+        )
+    step = max(1, -(-len(valid) // VALIDATED_PICTURES))  # spread over the file, which may be sorted
+    valid = dict(list(valid.items())[::step])
+    _unchanged(recipe, folder, [*train, *valid], resume)
+    shape = shape_of(data)
+    pictures = build_pictures(list(train), folder.corpus / "train", shape)
+    valid_pictures = build_pictures(list(valid), folder.corpus / "valid", shape)
+    place = folder.tokenizer("target", True)
+    if resume:
+        tokenizer = Tokenizer.load(place)
+    else:
+        texts = (plain(text, data) for those in train.values() for text in those)
+        tokenizer = Tokenizer.train(data.tokenizer, texts, data.vocabulary)
+        tokenizer.save(place)
+    captions, long = _tokenised(train, tokenizer, data)
+    valid_captions, _ = _tokenised(valid, tokenizer, data)
+    if long:
+        console.print(f"{long:,} captions are longer than data.max_length = {data.max_length} tokens; dropped")
+    if not captions or not valid_captions:
+        raise RegardError(f"{data.data}: no caption is within data.max_length = {data.max_length} tokens; raise it")
+    found = CaptionData(pictures, captions, valid_pictures, list(valid.values()), valid_captions, apart)
+    return found, tokenizer
+
+
+def plain(text: str, data: CaptionDataPart) -> str:
+    return " ".join(caption_words(text)) if data.plain else text
+
+
+def _sides(data: CaptionDataPart, seed: int) -> tuple[Captioned, Captioned, bool]:
+    """What to train on and what to validate on; whether the latter was kept from the former."""
+    assert data.data is not None
+    path = Path(data.data)
+    lines = list(read_picture_lines(path, split=data.split))
+    train = _together(lines)
+    if data.valid_data is not None:
+        return train, captioned(Path(data.valid_data), data.valid_split), False
+    splits = _splits(path) - {data.split, None}
+    if data.valid_split in splits:
+        known = {line.line for line in lines}  # a line that says nothing belongs to every split
+        rest = (line for line in read_picture_lines(path, split=data.valid_split) if line.line not in known)
+        return train, _together(rest), False
+    if splits:
+        names = ", ".join(f'"{name}"' for name in sorted(str(split) for split in splits))
+        raise UsageError(
+            f'{path} has no line with "split": "{data.valid_split}" to validate on, but {names}: set data.valid_split, '
+            "or give --valid-data"
+        )
+    chosen = held_out(len(train), seed)
+    kept = {image: texts for image, texts in train.items() if chosen(image.name)}
+    if not kept:
+        raise RegardError(f"{path} has too few pictures to keep some for validation: give --valid-data")
+    return {image: texts for image, texts in train.items() if image not in kept}, kept, True
+
+
+def _splits(path: Path) -> set[str | None]:
+    return {json.loads(line).get("split") for line in raw_lines(path) if line.strip()}
+
+
+def _unchanged(recipe: CaptioningRecipe, folder: RunFolder, pictures: list[Path], resume: bool) -> None:
+    """Remembers what a run was begun with, and refuses to go on with something else."""
+    data = recipe.data
+    files = [Path(name) for name in (data.data, data.valid_data) if name is not None]
+    for path in pictures:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise UsageError(f"{path} {what}: check the picture's name in {data.data}")
+    mark, place = fingerprint([*files, *pictures], recipe.seed, data), folder.corpus / "fingerprint"
+    if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
+        raise UsageError(
+            f"{data.data} or its pictures changed since the run in {folder.path} began, so it cannot go on as if nothing "
+            "had happened: put the old files back, or train into another folder"
+        )
+    folder.corpus.mkdir(parents=True, exist_ok=True)
+    write_text(place, mark)
+
+
+def _tokenised(side: Captioned, tokenizer: Tokenizer, data: CaptionDataPart) -> tuple[list[tuple[int, list[int]]], int]:
+    """(number of its picture, ids) of each caption, and how many were too long."""
+    numbers = [number for number, texts in enumerate(side.values()) for _ in texts]
+    ids = tokenizer.encode_batch([plain(text, data) for texts in side.values() for text in texts])
+    within = [(n, i) for n, i in zip(numbers, ids, strict=True) if i and len(i) <= data.max_length]
+    return within, sum(len(i) > data.max_length for i in ids)

@@ -1,0 +1,229 @@
+"""Finished language models: they go on from a prompt, say how likely a text is, and show what they look at."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from regard.attention import attends
+from regard.batch import BOS, SPECIAL_TOKENS, UNK
+from regard.build.language import language_model as new_network
+from regard.config.language import LanguageModelRecipe, SayingPart
+from regard.data import Tokenizer
+from regard.data.text import TextCorpus
+from regard.decoding import Constraints, sample
+from regard.errors import UsageError
+from regard.evaluation import Score
+from regard.models.language_model import LanguageModel as Network
+from regard.models.language_model import RecurrentLanguageModel, no_source
+from regard.run.folder import RunFolder
+from regard.run.reading_text import read_text_recipe, read_tokenizer
+from regard.run.text_model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.tasks import language_model
+from regard.tasks.language_model import Sampling
+from regard.view import AttentionMap
+
+READ_AHEAD = 512  # lines that are sorted by length together
+ROWS = 64  # prompts that go on side by side
+
+
+def likelihood_scores(found: language_model.Likelihood, context: int) -> list[Score]:
+    how = f"context:{context}|stride:{max(1, context // 2)}|tokens:{found.tokens}|characters:{found.characters}"
+    how += f"|unknown:{found.unknown}"
+    return [
+        FineScore("perplexity", found.perplexity, None, None, how),
+        FineScore("bits per character", found.bits_per_character, None, None, how),
+    ]
+
+
+@dataclass(frozen=True)
+class How:
+    """How texts go on: by chance or, at temperature 0, by what is likeliest, for so many tokens at most."""
+
+    sampling: Sampling
+    max_tokens: int
+
+    @classmethod
+    def of(
+        cls,
+        part: SayingPart,
+        *,
+        draw: bool = False,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        no_repeat_ngram: int | None = None,
+        max_tokens: int | None = None,
+    ) -> How:
+        """As a recipe has it, with some things changed. To change how it is drawn is to ask that it is drawn."""
+        drawn = draw or part.sample or any(x is not None for x in (temperature, top_k, top_p, seed))
+        repeats = part.no_repeat_ngram if no_repeat_ngram is None else no_repeat_ngram
+        sampling = Sampling(
+            (part.temperature if temperature is None else temperature) if drawn else 0.0,
+            part.top_k if top_k is None else top_k,
+            part.top_p if top_p is None else top_p,
+            1 if seed is None else seed,
+            repeats,
+        )
+        return cls(sampling, part.max_tokens if max_tokens is None else max_tokens)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A prompt, and the text after it. White space at the prompt's ends is not read."""
+
+    prompt: str
+    text: str
+    tokens: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> str:
+        return self.prompt.strip() + self.text
+
+    def to_json(self) -> dict[str, Any]:
+        return {"prompt": self.prompt, "text": self.text, "tokens": self.tokens}
+
+
+class LanguageModel:
+    """A trained model of what comes next, with its tokenizer and its recipe."""
+
+    def __init__(self, network: Network, tokenizer: Tokenizer, recipe: LanguageModelRecipe, name: str) -> None:
+        self.network, self.tokenizer, self.recipe, self.name = network, tokenizer, recipe, name
+        assert recipe.data.context is not None
+        self.context = recipe.data.context
+
+    @classmethod
+    def load(cls, run: str | Path, device: str = "auto") -> LanguageModel:
+        """Reads a run folder; UsageError says what is missing or broken."""
+        folder = RunFolder(Path(run))
+        recipe = read_text_recipe(folder, LanguageModelRecipe)
+        tokenizer = read_tokenizer(folder)
+        network = new_network(recipe.model, tokenizer.size, recipe.data.context or 0)
+        return cls(with_weights(network, folder, device), tokenizer, recipe, folder.path.name)
+
+    def how(self, **options: Any) -> How:
+        return How.of(self.recipe.decoding, **options)
+
+    @property
+    def _reach(self) -> int | None:
+        """A Transformer is at home in the places it was trained in; a state has none."""
+        return None if isinstance(self.network, RecurrentLanguageModel) else self.context
+
+    def predict(self, lines: Sequence[str], how: How | None = None, *, first: int = 0) -> list[Continuation]:
+        """One continuation per line, in order. `first` is the number of the first line: each is drawn with the seed
+        and its own number, so what is drawn for one depends on no other."""
+        if isinstance(lines, str):
+            raise UsageError("predict takes a list of lines: write model.predict([line])")
+        how = how or self.how()
+        if how.max_tokens < 1:
+            raise UsageError(f"max_tokens is {how.max_tokens}: write how many tokens to say, at least 1")
+        prompts = self.tokenizer.encode_batch(lines)
+        reach = self._reach
+        short = [i for i, ids in enumerate(prompts) if reach is None or len(ids) + how.max_tokens <= reach]
+        short.sort(key=lambda i: len(prompts[i]))
+        said: dict[int, Continuation] = {}
+        for start in range(0, len(short), ROWS):
+            chosen = short[start : start + ROWS]
+            found = self._side_by_side([prompts[i] for i in chosen], how, [first + i for i in chosen])
+            said |= {i: self._continuation(lines[i], prompts[i], ids) for i, ids in zip(chosen, found, strict=True)}
+        for i, line in enumerate(lines):
+            if i not in said:  # its window moves on the way
+                text = "".join(self.stream(line, how, number=first + i))
+                said[i] = Continuation(line, text, self.tokenizer.tokens(self.tokenizer.encode_batch([text])[0]))
+        return [self._noted(said[i], prompts[i]) for i in range(len(lines))]
+
+    def predict_stream(self, lines: Iterable[str], how: How | None = None) -> Iterator[Continuation]:
+        """`predict` for any number of lines, a few hundred at a time, in order."""
+        rest, first = iter(lines), 0
+        while chunk := list(islice(rest, READ_AHEAD)):
+            yield from self.predict(chunk, how, first=first)
+            first += len(chunk)
+
+    def stream(self, prompt: str, how: How | None = None, *, number: int = 0) -> Iterator[str]:
+        """What comes after a prompt, piece by piece while it is said."""
+        how = how or self.how()
+        return language_model.continue_text(
+            self.network,
+            self.tokenizer,
+            prompt,
+            length=how.max_tokens,
+            context=self._reach,
+            sampling=replace(how.sampling, number=number),
+        )
+
+    def _side_by_side(self, prompts: list[list[int]], how: How, numbers: list[int]) -> list[list[int]]:
+        """The tokens of each, prompt and all."""
+        draw = how.sampling
+        limits = torch.tensor([len(ids) + how.max_tokens for ids in prompts])
+        found = sample(
+            self.network,
+            no_source(len(prompts), self.network.output.weight.device),
+            Constraints(limits, no_repeat_ngram=draw.no_repeat_ngram, allow_unknown=draw.allow_unknown),
+            temperature=draw.temperature,
+            top_k=draw.top_k,
+            top_p=draw.top_p,
+            seed=draw.seed,
+            numbers=numbers,
+            prefix=prompts,
+        )
+        return [hypotheses[0].ids for hypotheses in found]
+
+    def _continuation(self, line: str, prompt: list[int], ids: list[int]) -> Continuation:
+        text = self.tokenizer.decode(ids)[len(self.tokenizer.decode(prompt)) :]
+        return Continuation(line, text, self.tokenizer.tokens(ids[len(prompt) :]))
+
+    def _noted(self, said: Continuation, prompt: list[int]) -> Continuation:
+        unknown = sum(token == UNK for token in prompt)
+        notes = [f"{unknown} of {len(prompt)} tokens are unknown to the model"] if unknown else []
+        return replace(said, notes=notes)
+
+    def likelihood(self, corpus: TextCorpus) -> language_model.Likelihood:
+        """How likely a text is."""
+        return language_model.measure(self.network, corpus, context=self.context)
+
+    def evaluate(self, corpus: TextCorpus) -> TextEvaluation:
+        return TextEvaluation(self.name, len(corpus), likelihood_scores(self.likelihood(corpus), self.context))
+
+    def said(self, lines: Iterable[str], *, jsonl: bool, how: How | None = None) -> Iterator[str]:
+        """What `regard predict` prints for each line: the line and what comes after it."""
+        for number, each in enumerate(self.predict_stream(lines, how), start=1):
+            for note in each.notes:
+                print(f"line {number}: {note}", file=sys.stderr)
+            text = each.whole.replace("\n", " ")
+            yield json.dumps(each.to_json(), ensure_ascii=False) if jsonl else text
+
+    def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
+        """What `regard evaluate` prints."""
+        return self.evaluate(text_named(source, target, data, self.recipe.data.unit, self.tokenizer)).said(as_json)
+
+    def look(self, text: str) -> AttentionMap | None:
+        """What each token of a text, of its end where that is longer than the context, was said by looking at: a row
+        for each token, a column for each that was read. None for a model without attention."""
+        ids = self.tokenizer.encode_batch([text])[0][-self.context :]
+        if not attends(self.network) or not ids:
+            return None
+        read = torch.tensor([[BOS, *ids[:-1]]], device=self.network.output.weight.device)
+        weights = seen_weights(
+            self.network, lambda: self.network.features(read, self.network.start(no_source(1, read.device)))
+        )
+        words, word_of = self.tokenizer.words(ids)
+        before, before_of = self.tokenizer.words(ids[:-1])
+        start = SPECIAL_TOKENS[BOS]
+        return AttentionMap(
+            weights,
+            source=[start, *self.tokenizer.tokens(ids[:-1])],
+            target=self.tokenizer.tokens(ids),
+            source_words=[start, *before],
+            target_words=words,
+            source_word_of=[0, *(word + 1 for word in before_of)],
+            target_word_of=word_of,
+        )

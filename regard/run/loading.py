@@ -1,0 +1,52 @@
+"""`regard.load`: the finished model in a run folder, of whatever task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from regard.run.autoencoding import PictureModel
+from regard.run.caption_model import CaptionModel
+from regard.run.classifying import ClassifierModel
+from regard.run.folder import RunFolder
+from regard.run.language import LanguageModel
+from regard.run.masked_language import MaskedLanguageModel
+from regard.run.model import Model
+from regard.run.question_model import QuestionModel
+
+# What to try first with a finished run of each task.
+EXAMPLES = {
+    "autoencoder": ("compress {run} IN.png OUT", "evaluate {run} --data FILE"),
+    "captioning": ("show {run} PICTURE", "predict {run} PICTURES.txt"),
+    "classification": ('show {run} "…"', "predict {run} FILE"),
+    "language-model": ('show {run} "…"', "evaluate {run} --data FILE"),
+    "masked-language-model": ('show {run} "… [MASK] …"', "evaluate {run} --data FILE"),
+    "translation": ('show {run} "…"', "predict {run} FILE"),
+    "visual-question": ("predict {run} FILE.jsonl", "evaluate {run} --data FILE.jsonl"),
+}
+
+
+def examples(run: Path) -> list[str]:
+    """Commands to try with a run."""
+    return ["regard " + each.format(run=run) for each in EXAMPLES[RunFolder(run).read_recipe().task]]
+
+
+def load(run: str | Path, device: str = "auto") -> Any:
+    """The model in a run folder, ready to be used. UsageError says what is missing or broken."""
+    match RunFolder(Path(run)).read_recipe().task:
+        case "autoencoder":
+            return PictureModel.load(run, device)
+        case "captioning":
+            return CaptionModel.load(run, device)
+        case "classification":
+            return ClassifierModel.load(run, device)
+        case "language-model":
+            return LanguageModel.load(run, device)
+        case "masked-language-model":
+            return MaskedLanguageModel.load(run, device)
+        case "translation":
+            return Model.load(run, device)
+        case "visual-question":
+            return QuestionModel.load(run, device)
+        case other:
+            raise AssertionError(f"{other} is a task without a model")

@@ -1,0 +1,131 @@
+"""What a training of questions about pictures reads: questions, pictures of one size, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from rich.console import Console
+
+from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
+from regard.data import Tokenizer
+from regard.data.corpus import fingerprint
+from regard.data.images import Shape, build_pictures
+from regard.data.labels import Labels
+from regard.data.questions import Questions, held_out, list_of, read_questions
+from regard.data.relational import ANSWERS, generate
+from regard.errors import UsageError
+from regard.evaluation.captions import caption_words
+from regard.run.folder import RunFolder
+from regard.training.checkpoint import write_text
+
+HELD_OUT = 0.1  # of the pictures, where no validation file is given
+# Drawn pictures to validate and to evaluate with are the same for runs of every seed.
+DRAWN_APART, VALID_SEED, TEST_SEED = 1000, 7_000_001, 7_000_003  # at most so many, and a tenth of those trained on
+
+Pictures = UInt8[np.ndarray, "N H W C"]
+
+
+@dataclass(frozen=True)
+class QuestionData:
+    """Pictures and their questions, to train and to validate on. `held_out` says that the latter were kept from the
+    former."""
+
+    pictures: Pictures
+    questions: Questions
+    valid_pictures: Pictures
+    valid: Questions
+    held_out: bool
+
+
+def shape_of(part: QuestionDataPart) -> Shape:
+    return Shape(part.height, part.width, part.channels, part.fit)
+
+
+def question_data(recipe: VisualQuestionRecipe, folder: RunFolder, console: Console, resume: bool) -> QuestionData:
+    """Everything a training reads, pictures decoded once. UsageError where a run would go on with other files."""
+    part, shape = recipe.data, shape_of(recipe.data)
+    if part.drawn is not None:
+        drawn = generate(part.drawn, recipe.seed, size=part.height)
+        return QuestionData(*drawn, *generate(apart_of(part), VALID_SEED, size=part.height), False)
+    assert part.data is not None
+    asked = read_questions(part.data)
+    if part.valid_data is None:
+        train, valid = held_out(asked, HELD_OUT, recipe.seed)
+        _unchanged(recipe, folder, asked.files, resume)
+        pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
+        console.print(
+            f"no validation questions were given: {len(valid.rows):,}, about pictures of their own, are kept from "
+            "training for it",
+            highlight=False,
+        )
+        return QuestionData(pictures, train, pictures, valid, True)
+    valid = read_questions(part.valid_data)
+    _unchanged(recipe, folder, [*asked.files, *valid.files], resume)
+    pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
+    valid_pictures = build_pictures(valid.files, folder.corpus / "valid", shape)
+    return QuestionData(pictures, asked, valid_pictures, valid, False)
+
+
+def plain(text: str, part: QuestionDataPart) -> str:
+    return " ".join(caption_words(text)) if part.plain else text
+
+
+def apart_of(part: QuestionDataPart) -> int:
+    """How many pictures are drawn to validate and to evaluate with."""
+    return min(DRAWN_APART, max(1, (part.drawn or 0) // 10))
+
+
+def make_sides(data: QuestionData, part: QuestionDataPart, folder: RunFolder) -> tuple[Tokenizer, Labels]:
+    """The tokenizer of the questions and the classes of their answers, saved in the run."""
+    rows = data.questions.rows
+    if part.drawn is not None:
+        labels = Labels(ANSWERS)
+    else:  # the classes of what was kept from training are known, or chance would decide which are
+        known = [*rows, *data.valid.rows] if data.held_out else rows
+        labels = Labels.of(replace(data.questions, rows=known).labelled)
+    tokenizer = Tokenizer.train(part.tokenizer, (plain(row.text, part) for row in rows), part.vocabulary)
+    tokenizer.save(folder.tokenizer("source", True))
+    labels.save(labels_of(folder))
+    return tokenizer, labels
+
+
+def read_sides(folder: RunFolder) -> tuple[Tokenizer, Labels]:
+    path = folder.tokenizer("source", True)
+    if not path.exists():
+        raise UsageError(f"{path} is missing: the run was not finished or not copied whole; train it again")
+    return Tokenizer.load(path), Labels.load(labels_of(folder))
+
+
+def labels_of(folder: RunFolder) -> Path:
+    return folder.path / "labels.json"
+
+
+def tokenised(
+    questions: Sequence[tuple[int, str]], tokenizer: Tokenizer, part: QuestionDataPart
+) -> list[tuple[int, list[int]]]:
+    """(number of the picture, ids) of each; a question longer than `max_length` is cut there."""
+    ids = tokenizer.encode_batch([plain(text, part) for _, text in questions])
+    return [(picture, each[: part.max_length]) for (picture, _), each in zip(questions, ids, strict=True)]
+
+
+def _unchanged(recipe: VisualQuestionRecipe, folder: RunFolder, pictures: list[Path], resume: bool) -> None:
+    """Remembers what a run was begun with, and refuses to go on with something else."""
+    part = recipe.data
+    for path in pictures:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise UsageError(f"{path} {what}: check the picture's name in {part.data}")
+    names = [read for read in (part.data, part.valid_data) if read is not None]
+    files = [list_of(Path(name)) for name in names]
+    mark, place = fingerprint([*files, *pictures], recipe.seed, part), folder.corpus / "fingerprint"
+    if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
+        raise UsageError(
+            f"{part.data} or its pictures changed since the run in {folder.path} began, so it cannot go on as if nothing "
+            "had happened: put the old files back, or train into another folder"
+        )
+    folder.corpus.mkdir(parents=True, exist_ok=True)
+    write_text(place, mark)

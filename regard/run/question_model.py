@@ -1,0 +1,175 @@
+"""A finished model that answers questions about pictures, and where it looked for an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from regard import build
+from regard.build.visual_question import visual_question
+from regard.config.visual_question import VisualQuestionRecipe
+from regard.data import Tokenizer
+from regard.data.images import build_pictures, read_picture
+from regard.data.labels import Labels
+from regard.data.questions import Questions, read_questions
+from regard.data.relational import KINDS, RELATIONAL, generate
+from regard.errors import UsageError
+from regard.evaluation import Score, score
+from regard.evaluation.classification import Accuracy
+from regard.models.visual_question import VisualQuestion
+from regard.run.folder import RunFolder
+from regard.run.question_data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
+from regard.tasks import visual_question as task
+from regard.tasks.classification import Prediction
+from regard.training.checkpoint import load_parameters, load_tensors
+from regard.view.picture import PictureMap
+
+READ_AHEAD = 256  # questions that are answered together
+SHOWN = 384  # pixels of the longer side of a picture that is shown
+
+Asked = tuple[str | Path | UInt8[np.ndarray, "H W C"], str]
+"""A picture, as a file or as pixels of the model's own size, and a question."""
+
+
+class QuestionModel:
+    """A trained model with its tokenizer, its answers and its recipe."""
+
+    def __init__(
+        self, network: VisualQuestion, tokenizer: Tokenizer, labels: Labels, recipe: VisualQuestionRecipe, name: str
+    ) -> None:
+        self.network, self.tokenizer, self.labels = network, tokenizer, labels
+        self.recipe, self.name = recipe, name
+
+    @classmethod
+    def load(cls, run: str | Path, device: str = "auto") -> QuestionModel:
+        """Reads a run folder; UsageError says what is missing or broken."""
+        folder = RunFolder(Path(run))
+        recipe = folder.read_recipe()
+        if not isinstance(recipe, VisualQuestionRecipe):
+            raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of visual-question")
+        tokenizer, labels = read_sides(folder)
+        network = visual_question(recipe.model, recipe.data.channels, tokenizer.size, labels.size)
+        if not folder.weights.exists():
+            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
+            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
+        load_parameters(network, load_tensors(folder.weights), folder.weights)
+        return cls(network.to(build.device(device)).eval(), tokenizer, labels, recipe, folder.path.name)
+
+    def predict(self, asked: Sequence[Asked]) -> list[Prediction]:
+        """The answer to each (picture, question), in order, with `probability` and `top(n)`. UsageError names a picture
+        that cannot be read."""
+        if not asked:
+            return []
+        pictures, questions = self._read(asked)
+        return task.predict(self.network, self.labels, pictures, self._ids(questions))
+
+    def look(self, picture: str | Path | UInt8[np.ndarray, "H W C"], question: str) -> tuple[PictureMap, list[Any]]:
+        """Where the model looked for the answer: in the picture, a map for each look and for their mean; and for each
+        word of the question, the end among them, its share in each look."""
+        pictures, questions = self._read([(picture, question)])
+        [ids] = self._ids(questions)
+        [seen] = task.look(self.network, pictures, [ids])
+        part = self.recipe.data
+        shown = pictures[0]
+        if isinstance(picture, str | Path):
+            # Larger than the model saw it, but no more of it.
+            larger = max(1, SHOWN // max(part.height, part.width))
+            shape = replace(shape_of(part), height=larger * part.height, width=larger * part.width)
+            shown = read_picture(Path(picture), shape)
+        looks = [f"look {i}" for i in range(1, len(seen.words) + 1)]
+        words = [*self.tokenizer.tokens(ids[1]), "</s>"]
+        return PictureMap(shown, looks, seen.regions), list(zip(words, seen.words.T.tolist(), strict=True))
+
+    def scores(self, questions: Questions, pictures: UInt8[np.ndarray, "N H W C"]) -> list[Score]:
+        """Accuracy, and that of each kind of question. Drawn ones are of two sorts, too: about one shape, or several."""
+        asked = self._ids([(row.picture, row.text) for row in questions.rows])
+        said = [each.label for each in task.predict(self.network, self.labels, pictures, asked)]
+        right, kinds = [row.answer for row in questions.rows], [row.kind for row in questions.rows]
+        found = [score(Accuracy(), said, [[answer] for answer in right])]
+        groups = [kinds]
+        if set(kinds) <= set(KINDS):
+            groups.insert(0, ["relational" if kind in RELATIONAL else "non-relational" for kind in kinds])
+        for group in groups:
+            each = task.by_kind(said, right, group)
+            if len(each) > 1:
+                found += [replace(value, name=f"accuracy ({kind})") for kind, value in each.items()]
+        return found
+
+    def said(self, lines: Iterable[str], *, jsonl: bool) -> Iterator[str]:
+        """What `regard predict` prints for each line `{"image": …, "question": …}`: the answer, or with `jsonl` the
+        likeliest ones. A blank line gives a blank answer."""
+        rest = enumerate(lines, start=1)
+        while chunk := list(islice(rest, READ_AHEAD)):
+            asked = {number: _asked(number, line) for number, line in chunk if line.strip()}
+            found = dict(zip(asked, self.predict(list(asked.values())), strict=True)) if asked else {}
+            for number, _ in chunk:
+                if number not in found:
+                    yield json.dumps({"answer": "", "probability": 0.0, "top": {}}) if jsonl else ""
+                    continue
+                each = found[number]
+                row = {"answer": each.label, "probability": each.probability, "top": dict(each.top())}
+                yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
+
+    def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
+        """What `regard evaluate` prints: of the questions in `data`, or of newly drawn ones for a run that drew."""
+        if source is not None or target is not None:
+            raise UsageError("questions about pictures are evaluated on one file: give --data FILE alone")
+        questions, pictures = self._evaluated(data)
+        scores = self.scores(questions, pictures)
+        count = len(questions.rows)
+        if as_json:
+            facts = {"run": self.name, "questions": count, "scores": [each.to_json() for each in scores]}
+            return json.dumps(facts, ensure_ascii=False, indent=1)
+        lines = [f"{self.name}: {count:,} questions about {len(pictures):,} pictures, {self.labels.size} answers"]
+        return "\n".join([*lines, *(f"  {each}    {each.signature}" for each in scores)])
+
+    def _evaluated(self, data: Path | None) -> tuple[Questions, UInt8[np.ndarray, "N H W C"]]:
+        part = self.recipe.data
+        if data is None:
+            if part.drawn is None:
+                raise UsageError("give --data FILE.jsonl, or the folder of a list questions.json")
+            pictures, questions = generate(apart_of(part), TEST_SEED, size=part.height)
+            return questions, pictures
+        questions = read_questions(data)
+        self.labels.ids(questions.labelled)  # each answer has to be known
+        with TemporaryDirectory() as folder:
+            return questions, np.array(build_pictures(questions.files, Path(folder) / "pictures", shape_of(part)))
+
+    def _read(self, asked: Sequence[Asked]) -> tuple[UInt8[np.ndarray, "N H W C"], list[tuple[int, str]]]:
+        """Each picture once, and (its number, question)."""
+        shape = shape_of(self.recipe.data)
+        pictures: list[np.ndarray] = []
+        numbers: dict[str, int] = {}
+        questions = []
+        for picture, text in asked:
+            if isinstance(picture, np.ndarray):
+                questions.append((len(pictures), text))
+                pictures.append(picture)
+                continue
+            if str(picture) not in numbers:
+                numbers[str(picture)] = len(pictures)
+                pictures.append(read_picture(picture, shape))
+            questions.append((numbers[str(picture)], text))
+        return np.stack(pictures), questions
+
+    def _ids(self, questions: Sequence[tuple[int, str]]) -> list[tuple[int, list[int]]]:
+        return tokenised(questions, self.tokenizer, self.recipe.data)
+
+
+def _asked(number: int, line: str) -> tuple[str, str]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"line {number} is not JSON ({error}): write one object a line") from error
+    image, question = (row.get(key) if isinstance(row, dict) else None for key in ("image", "question"))
+    if not isinstance(image, str) or not isinstance(question, str):
+        raise UsageError(f'line {number}: write {{"image": "…", "question": "…"}}')
+    return image, question

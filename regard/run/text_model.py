@@ -1,0 +1,80 @@
+"""What finished language models of both kinds share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from regard import build
+from regard.attention import capture
+from regard.data import Tokenizer
+from regard.data.text import TextCorpus, Unit
+from regard.errors import UsageError
+from regard.evaluation import Score
+from regard.run.folder import RunFolder
+from regard.run.reading_text import Texts
+from regard.training.checkpoint import load_parameters, load_tensors
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class FineScore(Score):
+    """A number whose third decimal counts."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.3f}"
+
+
+@dataclass(frozen=True)
+class TextEvaluation:
+    """What `regard evaluate` says of a language model."""
+
+    run: str
+    documents: int
+    scores: list[Score]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"run": self.run, "documents": self.documents, "scores": [s.to_json() for s in self.scores]}
+
+    def said(self, as_json: bool) -> str:
+        return json.dumps(self.to_json(), ensure_ascii=False, indent=1) if as_json else str(self)
+
+    def __str__(self) -> str:
+        lines = [f"{self.run}: {self.documents:,} documents"]
+        return "\n".join([*lines, *(f"  {s}    {s.signature}" for s in self.scores)])
+
+
+def text_named(
+    source: Path | None, target: Path | None, data: Path | None, unit: Unit, tokenizer: Tokenizer
+) -> TextCorpus:
+    """The text that a command names."""
+    if data is None or source is not None or target is not None:
+        raise UsageError("a language model is evaluated on text: give --data FILE alone")
+    return TextCorpus.of(Texts((data,), unit), tokenizer)
+
+
+def with_weights(network: N, folder: RunFolder, device: str) -> N:
+    """The network of a run folder, on its device."""
+    if not folder.weights.exists():
+        advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
+        raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
+    load_parameters(network, load_tensors(folder.weights), folder.weights)
+    return network.to(build.device(device)).eval()
+
+
+def seen_weights(network: nn.Module, run: Callable[[], object]) -> Float[np.ndarray, "L H T S"]:
+    """The weights of all layers while the network reads one text."""
+    network.eval()
+    with torch.inference_mode(), capture(network) as seen:
+        run()
+        layers: list[Tensor] = [seen.steps(name)[0].float() for name in seen]
+    # A recurrent network has one head, and says nothing of it.
+    return torch.stack([w if w.ndim == 3 else w[None] for w in layers]).cpu().numpy()

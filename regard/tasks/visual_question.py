@@ -1,0 +1,130 @@
+"""Questions about pictures: one class, the answer, for each picture and question, and where the model looked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from regard.data.labels import Labels
+from regard.data.questions import QuestionBatch, QuestionBatches
+from regard.errors import UsageError
+from regard.evaluation import Metric, Score, score
+from regard.evaluation.classification import Accuracy
+from regard.models.visual_question import VisualQuestion
+from regard.tasks.classification import Prediction
+from regard.training.loop import Loss
+
+
+@dataclass(frozen=True)
+class Look:
+    """`regions [L, rows, columns]` and `words [L, T]`: what each gave to the answer, in L looks. The last word is the
+    end of the question. A side that the model does not look at has zeros."""
+
+    regions: Float[np.ndarray, "L rows columns"]
+    words: Float[np.ndarray, "L T"]
+
+
+def loss(model: VisualQuestion, batch: QuestionBatch, *, smoothing: float = 0.0) -> Loss:
+    """Label-smoothed cross-entropy (Szegedy et al. 2016), summed over the questions."""
+    logits = _wide(model(batch))
+    total = cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)
+    likelihood = cross_entropy(logits.detach(), batch.labels, reduction="sum")
+    return Loss(total, likelihood, len(batch))
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def logits_of(
+    model: VisualQuestion, batches: Iterable[QuestionBatch]
+) -> tuple[Float[Tensor, "N C"], Int[Tensor, " N"], Int[Tensor, " N"]]:
+    """Logits, right classes and rows of all questions, in the order of the batches, on the CPU."""
+    model.eval()
+    device = next(model.parameters()).device
+    found, labels, rows = [], [], []
+    with torch.inference_mode():
+        for batch in batches:
+            found.append(_wide(model(batch.to(device))).cpu())
+            labels.append(batch.labels.cpu())
+            rows.append(batch.rows.cpu())
+    if not found:
+        raise UsageError("there are no questions to validate with: give at least one")
+    return torch.cat(found), torch.cat(labels), torch.cat(rows)
+
+
+def predict(
+    model: VisualQuestion,
+    labels: Labels,
+    pictures: UInt8[np.ndarray, "N H W C"],
+    questions: Sequence[tuple[int, Sequence[int]]],
+    *,
+    batch: int = 256,
+) -> list[Prediction]:
+    """An answer, with the probability of each, for each question (number of the picture, ids without special
+    tokens), in the order given."""
+    found: list[Prediction] = []
+    for each in _batched(model, pictures, questions, batch):
+        with torch.inference_mode():
+            # Rounded once at the end, the probabilities still sum to 1.
+            rows = torch.softmax(model(each).double(), dim=-1).cpu().numpy()
+        for probabilities in rows:
+            best = int(probabilities.argmax())
+            found.append(Prediction(labels.names[best], float(probabilities[best]), probabilities, labels))
+    return found
+
+
+def look(
+    model: VisualQuestion,
+    pictures: UInt8[np.ndarray, "N H W C"],
+    questions: Sequence[tuple[int, Sequence[int]]],
+    *,
+    batch: int = 256,
+) -> list[Look]:
+    """Where the model looks for the answer to each question."""
+    found: list[Look] = []
+    for each in _batched(model, pictures, questions, batch):
+        regions, words = (weights.cpu().numpy() for weights in model.weights(each))
+        grid = model.grid(each.images)
+        for over_regions, over_words, length in zip(regions, words, each.source_lengths.tolist(), strict=True):
+            found.append(Look(over_regions.reshape(-1, *grid), over_words[:, :length]))
+    return found
+
+
+def _batched(
+    model: VisualQuestion,
+    pictures: UInt8[np.ndarray, "N H W C"],
+    questions: Sequence[tuple[int, Sequence[int]]],
+    batch: int,
+) -> Iterable[QuestionBatch]:
+    model.eval()
+    device = next(model.parameters()).device
+    for each in QuestionBatches(pictures, questions, [0] * len(questions), batch, 0, shuffle=False).epoch(0):
+        yield each.to(device)
+
+
+def metrics() -> list[Metric]:
+    """The metrics of the job, the one that chooses models first."""
+    return [Accuracy()]
+
+
+def by_kind(answers: Sequence[str], right: Sequence[str], kinds: Sequence[str], **options: int) -> dict[str, Score]:
+    """The accuracy of each kind of question, the commonest kind first; `options` are those of `score`."""
+    if not len(answers) == len(right) == len(kinds):
+        raise ValueError(
+            f"each question has one answer, one right answer and one kind: there are {len(answers)}, {len(right)} and "
+            f"{len(kinds)}"
+        )
+    places: dict[str, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        places.setdefault(kind, []).append(i)
+    return {
+        kind: score(Accuracy(), [answers[i] for i in those], [[right[i]] for i in those], **options)
+        for kind, those in sorted(places.items(), key=lambda item: (-len(item[1]), item[0]))
+    }

@@ -1,0 +1,135 @@
+"""Classification by the commands, on texts whose class is a word in them."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import regard
+from regard.cli import main
+
+WORDS = {"rain": "weather", "schnee": "weather", "soup": "food", "米": "food", "train": "travel", "قطار": "travel"}
+SHARED = [
+    "task=classification", "training.device=cpu", "training.precision=fp32", "model.embedding=24", "model.hidden=16",
+    "model.hops=2", "model.output_dropout=0.1", "training.batch_tokens=200", "training.warmup=5",
+    "training.validate_every=20", "training.learning_rate=0.02",
+]  # fmt: skip
+
+
+def settings(keys: list[str]) -> list[str]:
+    return [part for key in keys for part in ("--set", key)]
+
+
+def write(path: Path, count: int, seed: int) -> None:
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        word = draw.choice(list(WORDS))
+        text = [draw.choice("abcdefg") for _ in range(draw.randint(1, 6))]
+        text.insert(draw.randint(0, len(text)), word)
+        rows.append(f"{' '.join(text)}\t{WORDS[word]}\n")
+    path.write_text("".join(rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("classes")
+    write(made / "train.tsv", 300, 1)
+    write(made / "valid.tsv", 60, 2)
+    data = ["--data", str(made / "train.tsv"), "--valid-data", str(made / "valid.tsv")]
+    assert main(["train", *data, "--out", str(made / "run"), "--steps", "60", *settings(SHARED)]) == 0
+    return made
+
+
+def test_it_learns_and_says_how_sure_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(folder / "run"), "--data", str(folder / "valid.tsv"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    scores = {each["name"]: each["value"] for each in found["scores"]}
+    assert found["sentences"] == 60 and scores["accuracy"] >= 95
+    report = json.loads((folder / "run" / "report.json").read_text())
+    assert {each["name"]: each["value"] for each in report["scores"]} == pytest.approx(scores)
+    # The temperature that the report names is in the weights, so that a loaded run is as sure as the report says.
+    stored = load_file(folder / "run" / "model.safetensors")["temperature"]
+    assert float(stored) == pytest.approx(report["temperature"]) and float(stored) != 1.0
+
+
+def test_n_lines_in_are_n_lines_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["a soup b", "", "قطار", "c rain", "👩‍👩‍👧‍👦 zz"]
+    (folder / "in.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    assert main(["predict", str(folder / "run"), str(folder / "in.txt")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 5 and [said[0], said[2], said[3]] == ["food", "travel", "weather"]
+    assert main(["predict", str(folder / "run"), str(folder / "in.txt"), "--jsonl"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["label"] for row in rows] == said
+    assert all(sum(row["top"].values()) == pytest.approx(1) for row in rows)  # three classes: all are the likeliest
+
+
+def test_it_shows_which_word_decided(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(folder / "run"), "a b schnee c"]) == 0
+    out = capsys.readouterr().out
+    assert "weather" in out.splitlines()[0] and "schnee" in out and "look 1" in out
+    model = regard.load(folder / "run")
+    seen = model.attention("a b schnee c")
+    assert seen.words().shape == (3, 5) and seen.words().mean(0).argmax() == 2
+
+
+def test_a_run_goes_on_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    data = ["--data", str(folder / "train.tsv")]  # no validation file: some texts are kept
+    keys = settings([*SHARED, "training.save_every=10"])
+    assert main(["train", *data, "--out", str(tmp_path / "whole"), "--steps", "20", *keys]) == 0
+    assert main(["train", *data, "--out", str(tmp_path / "parts"), "--steps", "10", *keys]) == 0
+    assert main(["train", "--out", str(tmp_path / "parts"), "--resume", "--steps", "20"]) == 0
+    assert json.loads((tmp_path / "whole" / "report.json").read_text())["scored_on"] == "held out from training"
+    # The schedule of the first ten steps looked at an end at step ten, so the weights differ; the steps are all there.
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert max(steps) == 20
+
+
+def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(arguments: list[str], *words: str) -> None:
+        assert main(arguments) in (1, 2)
+        said = capsys.readouterr().err.strip()
+        assert "\n" not in said and "Traceback" not in said and all(word in said for word in words), said
+
+    bad = tmp_path / "bad.tsv"
+    bad.write_text("soup\tfod\n", encoding="utf-8")
+    fails(["evaluate", str(folder / "run"), "--data", str(bad)], "line 1", "'fod'", "did you mean 'food'")
+    fails(["evaluate", str(folder / "run")], "--source FILE")
+    one = tmp_path / "one.tsv"
+    one.write_text("a\tx\nb\tx\n", encoding="utf-8")
+    keys = settings(SHARED)
+    fails(["train", "--data", str(one), "--out", str(tmp_path / "r"), "--steps", "2", *keys], "only the class 'x'")
+    fails(["train", "--data", str(one), "--out", str(folder / "run"), *keys], "already holds a run")
+    fails(
+        ["train", "--data", str(one), "--out", str(tmp_path / "r"), *keys, "--set", "model.poling=max"],
+        "did you mean 'pooling'",
+    )
+    fails(["align", str(folder / "run"), "--source", str(bad), "--target", str(bad)], "is a run of classification")
+    fails(["train", "--data", str(one), "--out", str(tmp_path / "r"), "--set", "task=clasification"], "did you mean")
+
+
+@pytest.mark.parametrize("pooling", ["attentive", "self-attentive", "query", "mean", "max", "max+self-attentive"])
+@pytest.mark.parametrize("encoder", ["recurrent", "transformer"])
+def test_every_pooling_of_every_encoder_can_be_built(pooling: str, encoder: str) -> None:
+    from regard.batch import EOS, rectangle
+    from regard.build.classifier import classifier
+    from regard.config.classification import ClassifierPart
+    from regard.data.labels import ClassificationBatch
+
+    torch.manual_seed(1)
+    part = ClassifierPart(encoder=encoder, pooling=pooling, embedding=12, hidden=7, heads=3, hops=2)  # type: ignore[arg-type]
+    network = classifier(part, 11, 5).eval()
+    source, lengths = rectangle([[4, 5, 6, EOS], [7, EOS]])
+    batch = ClassificationBatch(source, lengths, torch.tensor([1, 2]), torch.arange(2))
+    logits = network(batch)
+    alone = network(ClassificationBatch(source[1:, :2], lengths[1:], torch.tensor([2]), torch.arange(1)))
+    assert logits.shape == (2, 5)
+    torch.testing.assert_close(logits[1:], alone)
+    weights = network.weights(batch)
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
