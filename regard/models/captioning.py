@@ -78,6 +78,7 @@ class GatedDecoder(BahdanauDecoder):
     ) -> None:
         super().__init__(embedding, layers, bridge, output, attend, context_dim=context_dim, dropout=dropout)
         self.gate = nn.Linear(layers.output_dim, 1)
+        nn.init.constant_(self.gate.bias, 2.0)  # open at first: a half-closed gate learns to look only slowly
 
     def look(
         self, query: Float[Tensor, "N T H"], memory: RecurrentMemory, trail: Trail | None, start: int

@@ -51,18 +51,19 @@ class CaptioningJob:
         if recipe.data.data is None:
             raise UsageError(f"{origin} names no captions: give --data FILE.jsonl")
         make(folder)
+        shape = shape_of(recipe.data)
         try:
             data, tokenizer = prepared(recipe, folder, console, resume)
+            torch.manual_seed(recipe.seed)
+            # Where there is a state, it holds the parameters of a backbone, and their file is not needed any more.
+            network = captioner(recipe.model, shape, tokenizer.size, pretrained=not (resume and folder.resumable))
         except RegardError:
             if not resume:
                 _leave_nothing(folder)
             raise
         if not resume:
             recipe = with_precision(recipe, console)
-        training, shape = recipe.training, shape_of(recipe.data)
-        torch.manual_seed(recipe.seed)
-        # A backbone that is trained on has its parameters in the state, so its file is read by a new run alone.
-        network = captioner(recipe.model, shape, tokenizer.size, pretrained=not (resume and folder.resumable))
+        training = recipe.training
         rows, columns = network.encoder.vision.grid(shape.height, shape.width)  # type: ignore[operator]
         if not resume:
             write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
@@ -149,5 +150,6 @@ def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> Caption
 def _leave_nothing(folder: RunFolder) -> None:
     """A run that could not begin leaves no pictures, and no folder that it has made for nothing."""
     shutil.rmtree(folder.corpus, ignore_errors=True)
+    folder.tokenizer("target", True).unlink(missing_ok=True)
     with suppress(OSError):
         folder.path.rmdir()

@@ -22,7 +22,7 @@ EXAMPLES = {
     "language-model": ('show {run} "…"', "evaluate {run} --data FILE"),
     "masked-language-model": ('show {run} "… [MASK] …"', "evaluate {run} --data FILE"),
     "translation": ('show {run} "…"', "predict {run} FILE"),
-    "visual-question": ("predict {run} FILE.jsonl", "evaluate {run} --data FILE.jsonl"),
+    "visual-question": ('show {run} "PICTURE.png …?"', "evaluate {run} --data FILE.jsonl"),
 }
 
 

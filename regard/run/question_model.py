@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,11 +25,13 @@ from regard.evaluation import Score, score
 from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.run.folder import RunFolder
+from regard.run.pictures import ENDINGS
 from regard.run.question_data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
 from regard.tasks import visual_question as task
 from regard.tasks.classification import Prediction
 from regard.training.checkpoint import load_parameters, load_tensors
-from regard.view.picture import PictureMap
+from regard.view import AttentionMap, draw
+from regard.view.picture import PictureMap, draw_picture
 
 READ_AHEAD = 256  # questions that are answered together
 SHOWN = 384  # pixels of the longer side of a picture that is shown
@@ -71,22 +72,31 @@ class QuestionModel:
         pictures, questions = self._read(asked)
         return task.predict(self.network, self.labels, pictures, self._ids(questions))
 
-    def look(self, picture: str | Path | UInt8[np.ndarray, "H W C"], question: str) -> tuple[PictureMap, list[Any]]:
-        """Where the model looked for the answer: in the picture, a map for each look and for their mean; and for each
-        word of the question, the end among them, its share in each look."""
+    def look(self, picture: str | Path | UInt8[np.ndarray, "H W C"], question: str) -> tuple[PictureMap, AttentionMap]:
+        """Where the model looked for the answer, in the picture and in the question, whose end is its last word: a row
+        for each look. A side that the model does not see has zeros."""
         pictures, questions = self._read([(picture, question)])
-        [ids] = self._ids(questions)
-        [seen] = task.look(self.network, pictures, [ids])
-        part = self.recipe.data
-        shown = pictures[0]
-        if isinstance(picture, str | Path):
+        [(number, ids)] = self._ids(questions)
+        [seen] = task.look(self.network, pictures, [(number, ids)])
+        part, shown = self.recipe.data, pictures[number]
+        if not isinstance(picture, np.ndarray):
             # Larger than the model saw it, but no more of it.
             larger = max(1, SHOWN // max(part.height, part.width))
             shape = replace(shape_of(part), height=larger * part.height, width=larger * part.width)
-            shown = read_picture(Path(picture), shape)
-        looks = [f"look {i}" for i in range(1, len(seen.words) + 1)]
-        words = [*self.tokenizer.tokens(ids[1]), "</s>"]
-        return PictureMap(shown, looks, seen.regions), list(zip(words, seen.words.T.tolist(), strict=True))
+            shown = read_picture(picture, shape)
+        count = len(seen.words)
+        looks = ["answer"] if count == 1 else [f"look {number}" for number in range(1, count + 1)]
+        words, word_of = self.tokenizer.words(ids)
+        of_words = AttentionMap(
+            seen.words[None, None],
+            [*self.tokenizer.tokens(ids), "</s>"],
+            looks,
+            [*words, "</s>"],
+            looks,
+            [*word_of, len(words)],
+            list(range(count)),
+        )
+        return PictureMap(shown, looks, seen.regions), of_words
 
     def scores(self, questions: Questions, pictures: UInt8[np.ndarray, "N H W C"]) -> list[Score]:
         """Accuracy, and that of each kind of question. Drawn ones are of two sorts, too: about one shape, or several."""
@@ -117,6 +127,19 @@ class QuestionModel:
                 each = found[number]
                 row = {"answer": each.label, "probability": each.probability, "top": dict(each.top())}
                 yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
+
+    def shown(self, text: str, width: int, color: bool) -> str:
+        """What `regard show` prints for a picture's file and a question, written one after the other: the likeliest
+        answers, and what was looked at in picture and question."""
+        picture, question = picture_and_question(text)
+        [found] = self.predict([(picture, question)])
+        rows = [f"{share:6.1%}  {answer}" for answer, share in found.top()]
+        over_picture, over_words = self.look(picture, question)
+        if over_picture.weights.any():
+            rows += ["", draw_picture(over_picture, width=max(24, width), color=color)]
+        if over_words.weights.any():
+            rows += ["", draw(over_words, width=width, color=color)]
+        return "\n".join(rows)
 
     def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
         """What `regard evaluate` prints: of the questions in `data`, or of newly drawn ones for a run that drew."""
@@ -162,6 +185,15 @@ class QuestionModel:
 
     def _ids(self, questions: Sequence[tuple[int, str]]) -> list[tuple[int, list[int]]]:
         return tokenised(questions, self.tokenizer, self.recipe.data)
+
+
+def picture_and_question(text: str) -> tuple[str, str]:
+    """The two parts of `PICTURE.png question`."""
+    words = text.split(" ")
+    for end in range(1, len(words)):
+        if words[end - 1].lower().endswith(ENDINGS):
+            return " ".join(words[:end]), " ".join(words[end:])
+    raise UsageError(f"'{text[:60]}' is no picture with a question: write both, such as 'shape.png what colour is it?'")
 
 
 def _asked(number: int, line: str) -> tuple[str, str]:

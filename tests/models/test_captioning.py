@@ -21,7 +21,7 @@ from regard.layers import Bridge, DecoderLayer, Embedding, EncoderLayer, FeedFor
 from regard.layers.vision import ConvGrid, SinusoidalGrid
 from regard.models import BahdanauDecoder, FixedDecoder, LuongDecoder, TransformerDecoder
 from regard.models.captioning import GatedDecoder, GridEncoder, ImageCaptioner
-from regard.tasks.translation import loss
+from regard.tasks.translation import Looking, loss
 from regard.training.attention_losses import doubly_stochastic
 
 VOCABULARY, DIM, HIDDEN = 17, 12, 10
@@ -234,6 +234,18 @@ def test_losses_of_the_weights_ask_for_every_place() -> None:
     )
     assert float(found.detach()) == pytest.approx(expected)
     found.backward()
+
+
+def test_a_loss_of_the_weights_is_added_to_that_of_the_words() -> None:
+    model, batch = captioner("transformer").double().train(), batch_of()
+    weights = model.look(batch).mean(dim=2)  # of heads: [B, L, T, S]
+    said = torch.arange(weights.shape[2]) < batch.target_lengths[:, None] - 1
+    seen = (weights * said[:, None, :, None]).sum(dim=2)
+    expected = 0.7 * float((1 - seen).square().sum())
+    with_weights = loss(model, batch, smoothing=0.0, looking=Looking(doubly_stochastic=0.7))
+    alone = loss(model, batch, smoothing=0.0)
+    assert float((with_weights.total - alone.total).detach()) == pytest.approx(expected)
+    assert with_weights.tokens == batch.target_tokens
 
 
 def test_hard_attention_learns_from_what_its_choices_bring() -> None:

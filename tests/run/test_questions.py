@@ -84,9 +84,17 @@ def test_where_it_looked_lies_over_the_picture_and_the_words(folder: Path) -> No
     seen, words = model.look(folder / "images" / "red-blue.png", "What colour is on the left?")
     assert seen.picture.shape == (384, 384, 3) and seen.weights.shape == (1, 4, 4)
     assert seen.weights.sum() == pytest.approx(1, abs=1e-5)
-    assert [word for word, _ in words] == ["what", "colour", "is", "on", "the", "left", "</s>"]
-    assert sum(share for _, [share] in words) == pytest.approx(1, abs=1e-5)
+    assert words.source_words == ["what", "colour", "is", "on", "the", "left", "</s>"]
+    assert words.weights.shape == (1, 1, 1, 7) and words.weights.sum() == pytest.approx(1, abs=1e-5)
     assert model.predict([]) == []
+
+
+def test_it_shows_the_answer_and_both_looks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    asked = f"{folder / 'images' / 'green-red.png'} what colour is on the right?"
+    assert main(["show", str(folder / "run"), asked]) == 0
+    said = capsys.readouterr().out
+    assert "red" in said.splitlines()[0] and "green" in said and "answer" in said and "█" in said
 
 
 def test_drawn_pictures_are_told_by_kind_and_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,6 +157,8 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     fails(["evaluate", str(folder / "run")], "give --data FILE.jsonl")
     (tmp_path / "bad.jsonl").write_text(json.dumps({"image": picture, "question": "?", "answer": "reed"}) + "\n")
     fails(["evaluate", str(folder / "run"), "--data", str(tmp_path / "bad.jsonl")], "line 1", "did you mean 'red'")
+    fails(["show", str(folder / "run"), "what is red?"], "no picture with a question", "'shape.png what")
+    fails(["show", str(folder / "run"), "none.png what is red?"], "none.png does not exist")
     (tmp_path / "in.jsonl").write_text('\n{"image": "a.png"}\n')
     fails(["predict", str(folder / "run"), str(tmp_path / "in.jsonl")], "line 2", '"question"')
 
