@@ -1,0 +1,126 @@
+"""The command line: the program, the options that commands share, and what they do with files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from regard.errors import UsageError
+
+ORDER = (
+    "train", "predict", "translate", "show", "evaluate", "compare", "align", "doctor", "compress", "decompress", "denoise",
+    "demo",
+)  # fmt: skip
+
+
+class InOrder(typer.core.TyperGroup):
+    """Commands as people need them, not as files are imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
+app = typer.Typer(
+    cls=InOrder,
+    name="regard",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Sequence-to-sequence learning with attention that you can see.",
+)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)]
+SourceOption = Annotated[Path | None, typer.Option(help="one source a line", show_default=False)]
+TargetOption = Annotated[Path | None, typer.Option(help="the target of each line", show_default=False)]
+DataOption = Annotated[Path | None, typer.Option(help="pairs as .tsv, .csv or .jsonl instead", show_default=False)]
+BeamOption = Annotated[
+    int | None, typer.Option(min=1, help="hypotheses kept while searching; the recipe's if not given")
+]
+MaxTokensOption = Annotated[
+    int | None, typer.Option(min=1, help="of a language model: how many tokens to say at most", show_default=False)
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
+
+
+def tree_of(
+    recipe: Path | None,
+    given: dict[str, Path | None],
+    minutes: float | None,
+    steps: int | None,
+    settings: list[str],
+    resume: bool,
+) -> tuple[dict[str, Any], str]:
+    """Recipe, then options, then --set: the later counts more. Paths become absolute, so that a run can resume
+    from anywhere."""
+    from regard.config import merge, read_toml, setting
+
+    tree: dict[str, Any] = {}
+    if recipe is not None:
+        tree = read_toml(recipe)
+        data = tree.get("data")
+        if isinstance(data, dict):
+            for key in (*given, "alignment"):
+                here, value = recipe.resolve().parent, data.get(key)
+                if isinstance(value, str):
+                    data[key] = str((here / value).resolve())
+                elif isinstance(value, list):  # several files of text
+                    data[key] = [str((here / str(each)).resolve()) for each in value]
+        model = tree.get("model")
+        if isinstance(model, dict) and isinstance(model.get("weights"), str):  # of a backbone
+            model["weights"] = str((recipe.resolve().parent / model["weights"]).resolve())
+    chosen: dict[str, Any] = {key: str(path.resolve()) for key, path in given.items() if path is not None}
+    if chosen:
+        # Naming other training files sets aside the recipe's, whatever form they have.
+        replaced = [n for n in ("source", "target", "data") if {"source", "target", "data"} & chosen.keys()]
+        replaced += [
+            n for n in ("valid_source", "valid_target", "valid_data") if any(c.startswith("valid") for c in chosen)
+        ]
+        old = tree.get("data", {})
+        tree["data"] = {k: v for k, v in old.items() if k not in replaced} | chosen
+    budget = {name: value for name, value in (("minutes", minutes), ("steps", steps)) if value is not None}
+    if budget:
+        tree = merge(tree, {"training": budget})
+    for text in settings:
+        tree = merge(tree, setting(text))
+    if recipe is None and not chosen and not resume:
+        raise UsageError("there is nothing to train on: give a recipe, or --source FILE --target FILE, or --data FILE")
+    return tree, str(recipe) if recipe is not None else "the command line"
+
+
+def check_writable(path: Path, read: Path | None = None) -> None:
+    """Before minutes of work, not after. What is `read` is not to be written over."""
+    if read is not None and path.resolve() == read.resolve():
+        raise UsageError(f"{path} is what is to be read: name another file to write")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file to write, such as {path / 'attention.html'}")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"{path} cannot be written: the folder {path.resolve().parent} does not exist; make it first")
+
+
+def check_png(path: Path, read: Path) -> None:
+    check_writable(path, read)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} does not end in .png, and pictures are written as PNG: name it {path.stem}.png")
+
+
+def write_page(path: Path, predictions: list[Any], title: str) -> None:
+    from regard.training.checkpoint import write_text
+    from regard.view import PageItem, page
+
+    items = [PageItem(p.source, p.text, p.score, p.attention) for p in predictions]
+    write_text(path, page(items, title))
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"regard {version_of('regard')}")
+        raise typer.Exit

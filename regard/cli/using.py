@@ -1,0 +1,303 @@
+"""`regard predict`, `show` and `evaluate`: what a finished run says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from regard.cli.app import (
+    BeamOption,
+    DataOption,
+    DeviceOption,
+    MaxTokensOption,
+    RunArgument,
+    SourceOption,
+    TargetOption,
+    app,
+    check_png,
+    check_writable,
+    write_page,
+)
+from regard.errors import UsageError
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="one input a line; - is standard input")] = "-",
+    beam: BeamOption = None,
+    nbest: Annotated[int, typer.Option(min=1, help="outputs per input (with --jsonl)")] = 1,
+    sample: Annotated[bool, typer.Option("--sample", help="draw instead of searching")] = False,
+    temperature: Annotated[float | None, typer.Option(help="of --sample", show_default=False)] = None,
+    top_k: Annotated[int | None, typer.Option(help="of --sample; 0 is all", show_default=False)] = None,
+    top_p: Annotated[float | None, typer.Option(help="of --sample", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="of --sample", show_default=False)] = None,
+    max_tokens: MaxTokensOption = None,
+    length_penalty: Annotated[float | None, typer.Option(help="0 prefers short outputs", show_default=False)] = None,
+    no_repeat_ngram: Annotated[int | None, typer.Option(help="no n tokens twice", show_default=False)] = None,
+    min_length_ratio: Annotated[float | None, typer.Option(help="of the source's tokens", show_default=False)] = None,
+    max_length_ratio: Annotated[float | None, typer.Option(help="of the source's tokens", show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(help="how every output must begin", show_default=False)] = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="a JSON object a line: text, score, tokens, alignment")
+    ] = False,
+    attention: Annotated[
+        Path | None, typer.Option(metavar="OUT.html", help="write a page that shows the attention", show_default=False)
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """One output line for each input line, in order. An empty line gives an empty line."""
+    from regard.data import read_lines
+    from regard.run import Model
+    from regard.run.caption_model import CaptionModel, pictures_in
+    from regard.run.language import LanguageModel
+
+    if nbest > 1 and not jsonl:
+        raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
+    other = _other(run, device)
+    if isinstance(other, CaptionModel):
+        if min_length_ratio is not None or max_length_ratio is not None:
+            raise UsageError("a picture has no length that a caption's could be a ratio of: use --max-tokens")
+        drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        how = other.search(
+            beam=beam,
+            count=nbest,
+            sampling={name: value for name, value in drawing.items() if value is not None} if sample else None,
+            length_penalty=length_penalty,
+            no_repeat_ngram=no_repeat_ngram,
+            max_length=max_tokens,
+        )
+        _say_captions(other, pictures_in(file), how, prefix, jsonl, attention)
+        return
+    if other is not None:
+        drawing = {"draw": sample, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        drawing |= {"no_repeat_ngram": no_repeat_ngram, "max_tokens": max_tokens}
+        chosen = {"how": other.how(**drawing)} if isinstance(other, LanguageModel) else {}
+        for said in other.said(read_lines(file if file == "-" else Path(file)), jsonl=jsonl, **chosen):
+            print(said, flush=False)
+        return
+    model = Model.load(run, device)
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    sampling = {name: value for name, value in given.items() if value is not None} if sample else None
+    how = model.search(
+        beam=beam,
+        count=nbest,
+        sampling=sampling,
+        length_penalty=length_penalty,
+        no_repeat_ngram=no_repeat_ngram,
+        min_length_ratio=min_length_ratio,
+        max_length_ratio=max_length_ratio,
+    )
+    if attention is not None:
+        check_writable(attention)
+    look = jsonl or attention is not None
+    lines = read_lines(file if file == "-" else Path(file))
+    shown = []
+    number = 0
+    for number, prediction in enumerate(_predictions(model, lines, how, look, prefix), start=1):
+        for note in prediction.notes:
+            print(f"line {number}: {note}", file=sys.stderr)
+        text = prediction.text.replace("\n", " ")
+        print(json.dumps(prediction.to_json(), ensure_ascii=False) if jsonl else text, flush=False)
+        if attention is not None and prediction.attention is not None and len(shown) < 500:
+            shown.append(prediction)
+    sys.stdout.flush()
+    if attention is not None:
+        write_page(attention, shown, model.name)
+        if len(shown) < number:
+            print(f"{attention} shows {len(shown)} of the {number} lines", file=sys.stderr)
+
+
+def _predictions(model: Any, lines: Iterator[str], how: Any, look: bool, prefix: str | None) -> Iterator[Any]:
+    from itertools import islice
+
+    size = 8 if not sys.stdin.isatty() else 1  # a person who types wants each answer at once
+    size = 512 if size > 1 else size
+    while chunk := list(islice(lines, size)):
+        prefixes = None if prefix is None else [prefix] * len(chunk)
+        yield from model.predict(chunk, attention=look, search=how, prefix=prefixes)
+
+
+def _say_captions(
+    model: Any, pictures: Iterator[str], how: Any, prefix: str | None, jsonl: bool, page: Path | None
+) -> None:
+    from regard.training.checkpoint import write_text
+    from regard.view.picture import picture_page
+
+    if page is not None:
+        check_writable(page)
+    look = jsonl or page is not None
+    shown: list[Any] = []
+    number = 0
+    said = model.predict_stream(pictures, search=how, prefix=prefix, attention=look)
+    for number, caption in enumerate(said, start=1):  # noqa: B007 - it is the count in the end
+        print(json.dumps(caption.to_json(), ensure_ascii=False) if jsonl else caption.text, flush=False)
+        if page is not None and caption.attention is not None and len(shown) < 100:
+            shown.append((caption.text, caption.attention.map()))
+    sys.stdout.flush()
+    if page is not None:
+        write_text(page, picture_page(shown, model.name))
+        if len(shown) < number:
+            print(f"{page} shows {len(shown)} of the {number} pictures", file=sys.stderr)
+
+
+def _other(run: Path, device: str) -> Any:
+    """The model of a run that does not translate; None for one that does."""
+    from regard.run.folder import RunFolder
+    from regard.run.loading import load
+
+    return None if RunFolder(run).read_recipe().task == "translation" else load(run, device)
+
+
+app.command("translate", help="The same as predict.")(predict)
+
+
+@app.command()
+def show(
+    run: RunArgument,
+    sentence: Annotated[str, typer.Argument(metavar="SENTENCE", help="or a picture's file", show_default=False)],
+    html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="of a picture: write a sheet too", show_default=False)
+    ] = None,
+    beam: BeamOption = None,
+    layer: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    head: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="of a language model: draw what comes next")] = False,
+    seed: Annotated[int | None, typer.Option(help="of --sample", show_default=False)] = None,
+    max_tokens: MaxTokensOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """The prediction for one input, and what each output word looked at."""
+    from regard.run import Model
+    from regard.run.caption_model import CaptionModel
+    from regard.run.language import LanguageModel
+    from regard.view import draw
+
+    if html is not None:
+        check_writable(html)
+    if not sentence.strip():
+        raise UsageError("the sentence is empty: give some words to look at")
+    other = _other(run, device)
+    if isinstance(other, CaptionModel):
+        _show_caption(other, sentence, beam, html, png, layer, head)
+        return
+    if png is not None:
+        raise UsageError("--png draws where words looked in a picture, and this run reads none: use --html")
+    if isinstance(other, LanguageModel):
+        _show_text(other, sentence, other.how(draw=sample, seed=seed, max_tokens=max_tokens), html, layer, head)
+        return
+    if other is not None:
+        console = Console(soft_wrap=True, markup=False)
+        print(other.shown(sentence, console.width, console.is_terminal))
+        return
+    model = Model.load(run, device)
+    [prediction] = model.predict([sentence], beam, attention=True)
+    console = Console(soft_wrap=True, markup=False)
+    for note in prediction.notes:
+        print(note, file=sys.stderr)
+    console.print(prediction.text, style="bold", highlight=False, markup=False)
+    console.print(f"log-probability {prediction.score:.2f}", style="dim", highlight=False)
+    if prediction.attention is None:
+        print("this model has a fixed context and no attention to show", file=sys.stderr)
+        return
+    print(draw(prediction.attention, width=console.width, color=console.is_terminal, layer=layer, head=head))
+    if html is not None:
+        write_page(html, [prediction], model.name)
+        print(f"wrote {html}")
+
+
+def _show_caption(
+    model: Any, picture: str, beam: int | None, html: Path | None, png: Path | None, layer: int | None, head: int | None
+) -> None:
+    """What a picture shows, and where each word looked."""
+    from regard.training.checkpoint import write_text
+    from regard.view.picture import draw_picture, picture_page, save_sheet
+
+    if png is not None:
+        check_png(png, Path(picture))
+    [caption] = model.predict([picture], beam, attention=True)
+    seen = caption.attention.map(layer, head)
+    console = Console(soft_wrap=True, markup=False)
+    console.print(caption.text, style="bold", highlight=False, markup=False)
+    console.print(f"log-probability {caption.score:.2f}", style="dim", highlight=False)
+    print(draw_picture(seen, width=max(24, console.width), color=console.is_terminal))
+    if png is not None:
+        save_sheet(seen, png)
+        print(f"wrote {png}")
+    if html is not None:
+        write_text(html, picture_page([(caption.text, seen)], model.name))
+        print(f"wrote {html}")
+
+
+def _show_text(model: Any, prompt: str, how: Any, html: Path | None, layer: int | None, head: int | None) -> None:
+    """What comes after a prompt, as it is said, and what each word of the whole looked at."""
+    from regard.training.checkpoint import write_text
+    from regard.view import PageItem, draw, page
+
+    said = prompt.strip()
+    print(said, end="", flush=True)
+    for piece in model.stream(prompt, how):
+        said += piece
+        print(piece, end="", flush=True)
+    print("\n")
+    seen = model.look(said)
+    if seen is None:
+        print("this model has no attention to show", file=sys.stderr)
+        return
+    console = Console(soft_wrap=True, markup=False)
+    print(draw(seen, width=console.width, color=console.is_terminal, layer=layer, head=head))
+    if html is not None:
+        write_text(html, page([PageItem(prompt, said, None, seen)], model.name))
+        print(f"wrote {html}")
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    source: SourceOption = None,
+    target: TargetOption = None,
+    data: DataOption = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN2", help="test whether the difference is real", show_default=False)
+    ] = None,
+    beam: BeamOption = None,
+    lowercase: Annotated[
+        str | None,
+        typer.Option(metavar="LANGUAGE", help="also score lower-cased and tokenised as of this language, such as de"),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help='of captions: only lines with this "split"', show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Scores with their signatures and 95 % confidence, and by source length."""
+    from regard.run import Model, evaluation_pairs
+    from regard.run import evaluate as run_evaluation
+    from regard.run.caption_model import CaptionModel
+
+    one = _other(run, device)
+    if isinstance(one, CaptionModel):
+        if data is None or source is not None or target is not None:
+            raise UsageError('give --data FILE.jsonl, with lines such as {"image": "…", "captions": ["…", "…"]}')
+        second = None if against is None else CaptionModel.load(against, device)
+        found = one.evaluate(data, split=split, beam=beam, against=second)
+        print(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if as_json else str(found))
+        return
+    if split is not None:
+        raise UsageError("--split chooses among captions, and this run has none: leave it out")
+    if one is not None:
+        print(one.evaluated(source, target, data, as_json))
+        return
+    pairs = evaluation_pairs(source, target, data)
+    model = Model.load(run, device)
+    other = None if against is None else Model.load(against, device)
+    report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase)
+    print(json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report))
