@@ -254,7 +254,7 @@ def chance(paired: Mapping[str, Any] | None) -> str:
 
 def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]], facts: Sequence[str]) -> None:
     """The table and what has to be known of it, as Markdown on stdout."""
-    from regard.run.comparison import machine, table
+    from regard.run.comparing.comparison import machine, table
 
     print(f"\n{table(columns, rows)}\n")
     for fact in (*facts, f"Machine: {machine()}."):

@@ -59,7 +59,7 @@ def entropy(run: Path, dev: Path) -> dict[str, Any]:
     from regard import Model
     from regard.evaluation import RESAMPLES, SEED
     from regard.evaluation.resampling import bootstrap_sums, interval
-    from regard.run.measuring import LOOKED_AT
+    from regard.run.comparing.measuring import LOOKED_AT
 
     if not claims.finished(run):
         raise claims.Refused(f"{run} is no finished run: --comparison has to stand beside its runs")

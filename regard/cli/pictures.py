@@ -27,7 +27,7 @@ def compress(
     device: DeviceOption = "auto",
 ) -> None:
     """A picture as a small file, which only the same run can read, by a run of autoencoder."""
-    from regard.run.picture_model import PictureModel
+    from regard.run.autoencoder.model import PictureModel
     from regard.run.pictures import write_bytes
 
     check_writable(out, picture)
@@ -45,7 +45,7 @@ def decompress(
     device: DeviceOption = "auto",
 ) -> None:
     """The picture in a small file that compress wrote."""
-    from regard.run.picture_model import PictureModel
+    from regard.run.autoencoder.model import PictureModel
     from regard.run.pictures import png, read_bytes, write_bytes
 
     check_png(out, file)
@@ -61,7 +61,7 @@ def denoise(
     device: DeviceOption = "auto",
 ) -> None:
     """A picture without its noise, by a run of autoencoder that was trained with data.noise."""
-    from regard.run.picture_model import PictureModel
+    from regard.run.autoencoder.model import PictureModel
     from regard.run.pictures import png, write_bytes
 
     check_png(out, picture)

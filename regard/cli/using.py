@@ -55,8 +55,8 @@ def predict(
     """One output line for each input line, in order. An empty line gives an empty line."""
     from regard.data import read_lines
     from regard.run import Model
-    from regard.run.caption_model import CaptionModel, pictures_in
-    from regard.run.language import LanguageModel
+    from regard.run.captioning.model import CaptionModel, pictures_in
+    from regard.run.language.causal import LanguageModel
 
     if nbest > 1 and not jsonl:
         raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
@@ -176,8 +176,8 @@ def show(
 ) -> None:
     """The prediction for one input, and what each output word looked at."""
     from regard.run import Model
-    from regard.run.caption_model import CaptionModel
-    from regard.run.language import LanguageModel
+    from regard.run.captioning.model import CaptionModel
+    from regard.run.language.causal import LanguageModel
     from regard.view import draw
 
     if html is not None:
@@ -281,7 +281,7 @@ def evaluate(
     """Scores with their signatures and 95 % confidence, and by source length."""
     from regard.run import Model, evaluation_pairs
     from regard.run import evaluate as run_evaluation
-    from regard.run.caption_model import CaptionModel
+    from regard.run.captioning.model import CaptionModel
 
     one = _other(run, device)
     if isinstance(one, CaptionModel):

@@ -1,17 +1,17 @@
 """Whole recipes: train, predict, evaluate, demonstrate."""
 
-from regard.run.aligning import Aligned, AlignmentReport, Alignments, given_pairs, gold_links
-from regard.run.choosing import AlignmentChoice, Wanted
-from regard.run.comparing import compare
-from regard.run.comparison import Comparison
+from regard.run.aligning.alignments import Aligned, AlignmentReport, Alignments, given_pairs, gold_links
+from regard.run.aligning.choosing import AlignmentChoice, Wanted
+from regard.run.aligning.forcing import forced_attention
+from regard.run.comparing.compare import compare
+from regard.run.comparing.comparison import Comparison
+from regard.run.comparing.measuring import GoldFile
 from regard.run.demo import demonstrate
 from regard.run.evaluating import Evaluation, diagnose, evaluate, evaluation_pairs
 from regard.run.folder import RunFolder
-from regard.run.forcing import forced_attention
-from regard.run.measuring import GoldFile
-from regard.run.model import Model
-from regard.run.prediction import Prediction
 from regard.run.training import train
+from regard.run.translation.model import Model
+from regard.run.translation.prediction import Prediction
 
 __all__ = [
     "Aligned",

@@ -14,8 +14,8 @@ from regard.embedded import pronunciations
 from regard.errors import UsageError
 from regard.run.evaluating import evaluate
 from regard.run.folder import RunFolder
-from regard.run.model import Model
 from regard.run.training import train
+from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
 from regard.view import PageItem, draw, page
 

@@ -11,7 +11,7 @@ from regard.data import Diagnosis, TablePairs, TextPairs, examine, kept
 from regard.errors import RegardError, UsageError
 from regard.evaluation import LengthBucket, PairedResult, Score, TokenizedBleu, by_length, paired_test, score
 from regard.run.corpus import Pairs, grouped
-from regard.run.model import Model
+from regard.run.translation.model import Model
 from regard.tasks import translation
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from rich.console import Console
 
 from regard.config import task_of
-from regard.run.autoencoding import AutoencoderJob
-from regard.run.captioning import CaptioningJob
-from regard.run.classifying import ClassificationJob
+from regard.run.autoencoder.job import AutoencoderJob
+from regard.run.captioning.job import CaptioningJob
+from regard.run.classification import ClassificationJob
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.job import Job
-from regard.run.language_jobs import LanguageModelJob, MaskedLanguageModelJob
-from regard.run.questions import QuestionJob
-from regard.run.translating import TranslationJob
+from regard.run.language.jobs import LanguageModelJob, MaskedLanguageModelJob
+from regard.run.questions.job import QuestionJob
+from regard.run.translation.job import TranslationJob
 
 
 def begin(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Job:

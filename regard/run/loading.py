@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from regard.run.autoencoding import PictureModel
-from regard.run.caption_model import CaptionModel
-from regard.run.classifying import ClassifierModel
+from regard.run.autoencoder.job import PictureModel
+from regard.run.captioning.model import CaptionModel
+from regard.run.classification import ClassifierModel
 from regard.run.folder import RunFolder
-from regard.run.language import LanguageModel
-from regard.run.masked_language import MaskedLanguageModel
-from regard.run.model import Model
-from regard.run.question_model import QuestionModel
+from regard.run.language.causal import LanguageModel
+from regard.run.language.masked import MaskedLanguageModel
+from regard.run.questions.model import QuestionModel
+from regard.run.translation.model import Model
 
 # What to try first with a finished run of each task.
 EXAMPLES = {

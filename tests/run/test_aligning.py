@@ -18,9 +18,18 @@ from regard.cli import main
 from regard.data import Tokenizer
 from regard.errors import UsageError
 from regard.evaluation import Gold
-from regard.run import AlignmentChoice, Alignments, Model, Wanted, aligning, forced_attention, forcing
-from regard.run.choosing import best_by_agreement, best_by_gold, choices, default_choice, link_table, links_of, turn
-from regard.run.forcing import Side, side, spelled, target_words
+from regard.run import AlignmentChoice, Alignments, Model, Wanted, forced_attention
+from regard.run.aligning import alignments, forcing
+from regard.run.aligning.choosing import (
+    best_by_agreement,
+    best_by_gold,
+    choices,
+    default_choice,
+    link_table,
+    links_of,
+    turn,
+)
+from regard.run.aligning.forcing import Side, side, spelled, target_words
 
 TEXTS = [
     "我 喜欢 猫 。",
@@ -353,8 +362,8 @@ def test_runs_must_count_the_same_words_and_have_attention() -> None:
 
 def test_more_pairs_than_are_read_at_once_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forcing, "attention_weights", looking)
-    monkeypatch.setattr(aligning, "READ_AHEAD", 3)
-    monkeypatch.setattr(aligning, "COMPARED", 5)
+    monkeypatch.setattr(alignments, "READ_AHEAD", 3)
+    monkeypatch.setattr(alignments, "COMPARED", 5)
     draw = random.Random(1)
     pairs = []
     for _ in range(17):

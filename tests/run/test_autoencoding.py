@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import regard
 from regard.cli import main
 from regard.errors import UsageError
-from regard.run.picture_model import PictureModel
+from regard.run.autoencoder.model import PictureModel
 
 KEYS = [
     "task=autoencoder", "training.device=cpu", "model.width=12", "model.code_channels=1", "training.batch=32",

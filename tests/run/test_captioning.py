@@ -20,7 +20,7 @@ from regard.cli import main
 from regard.errors import UsageError
 from regard.evaluation.captions import caption_bleu
 from regard.layers import vision
-from regard.run.caption_model import CaptionModel
+from regard.run.captioning.model import CaptionModel
 
 Image = pytest.importorskip("PIL.Image")
 

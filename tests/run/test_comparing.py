@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import regard.run.alone as alone
-import regard.run.comparing as comparing
+import regard.run.comparing.alone as alone
+import regard.run.comparing.compare as comparing
 from regard.cli import main
 from regard.config import read_toml, write_toml
 from regard.evaluation import Score
 from regard.run import Model, RunFolder
-from regard.run.alone import Memory, memory_of, train_alone
-from regard.run.comparison import Comparison, Measurement, Row, scored
-from regard.run.measuring import entropy, training_speed
+from regard.run.comparing.alone import Memory, memory_of, train_alone
+from regard.run.comparing.comparison import Comparison, Measurement, Row, scored
+from regard.run.comparing.measuring import entropy, training_speed
 
 TREE = {
     "data": {"tokenizer": "words"},

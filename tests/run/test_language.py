@@ -18,8 +18,8 @@ import regard
 from regard.batch import BOS, EOS
 from regard.cli import main
 from regard.models.language_model import no_source
-from regard.run.language import LanguageModel
-from regard.run.masked_language import MaskedLanguageModel
+from regard.run.language.causal import LanguageModel
+from regard.run.language.masked import MaskedLanguageModel
 
 WHO, DOES, WHERE = ["the cat", "a dog", "my horse"], ["sleeps", "runs", "sings"], ["on the mat", "in the sea"]
 SHARED = [

@@ -16,7 +16,7 @@ from regard.decoding import Hypothesis
 from regard.errors import UsageError
 from regard.models import EncoderDecoder
 from regard.run.folder import RunFolder
-from regard.run.prediction import Prediction, attention_map, attention_weights
+from regard.run.translation.prediction import Prediction, attention_map, attention_weights
 from regard.tasks.translation import Search, search
 from regard.training.checkpoint import load_parameters, load_tensors
 

@@ -21,8 +21,8 @@ from regard.errors import RegardError, UsageError
 from regard.evaluation import RESAMPLES, Metric, Score, score
 from regard.models.captioning import ImageCaptioner
 from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
-from regard.run.caption_data import CaptionData, prepared, shape_of
-from regard.run.caption_model import CaptionModel
+from regard.run.captioning.data import CaptionData, prepared, shape_of
+from regard.run.captioning.model import CaptionModel
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.tasks import captioning, translation

@@ -14,12 +14,12 @@ import numpy as np
 from regard.data import kept
 from regard.errors import RegardError
 from regard.evaluation import Metric, Score, by_length, score
-from regard.run.aligning import Alignments, given_pairs, gold_links
-from regard.run.alone import memory_of
-from regard.run.comparison import Measurement
+from regard.run.aligning.alignments import Alignments, given_pairs, gold_links
+from regard.run.comparing.alone import memory_of
+from regard.run.comparing.comparison import Measurement
 from regard.run.corpus import Pairs, examined, grouped
 from regard.run.folder import RunFolder
-from regard.run.model import Model
+from regard.run.translation.model import Model
 from regard.tasks import translation
 from regard.training.checkpoint import parameters_of
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from regard.data import Tokenizer
 from regard.decoding import Hypothesis
 from regard.models import EncoderDecoder
-from regard.run.prediction import attention_weights
+from regard.run.translation.prediction import attention_weights
 
 ROWS = 32
 AREA = 1 << 18  # target tokens times source tokens of a batch, in each layer and head

@@ -20,7 +20,7 @@ from regard.decoding import Hypothesis
 from regard.errors import UsageError
 from regard.evaluation import paired_test, score
 from regard.models.captioning import ImageCaptioner
-from regard.run.caption_data import captioned, plain, shape_of
+from regard.run.captioning.data import captioned, plain, shape_of
 from regard.run.evaluating import Evaluation
 from regard.run.folder import RunFolder
 from regard.run.pictures import ENDINGS

@@ -20,7 +20,7 @@ from regard.data.text import TextCorpus, Unit
 from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.run.folder import RunFolder
-from regard.run.reading_text import Texts
+from regard.run.language.reading import Texts
 from regard.training.checkpoint import load_parameters, load_tensors
 
 N = TypeVar("N", bound=nn.Module)

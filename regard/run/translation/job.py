@@ -17,9 +17,9 @@ from regard.evaluation import Score
 from regard.models import EncoderDecoder
 from regard.run.corpus import Tree, ValidationSet, guide_of
 from regard.run.folder import RunFolder
-from regard.run.model import Model, new_network
-from regard.run.preparing import prepare
-from regard.run.validation import Validator
+from regard.run.translation.model import Model, new_network
+from regard.run.translation.preparing import prepare
+from regard.run.translation.validation import Validator
 from regard.tasks import translation
 from regard.training.loop import Loss
 

@@ -20,9 +20,9 @@ from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import MaskedLanguageModel as MaskedNetwork
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.language import LanguageModel, likelihood_scores
-from regard.run.masked_language import MaskedLanguageModel, restored_scores
-from regard.run.reading_text import Prepared, prepare_text
+from regard.run.language.causal import LanguageModel, likelihood_scores
+from regard.run.language.masked import MaskedLanguageModel, restored_scores
+from regard.run.language.reading import Prepared, prepare_text
 from regard.tasks import language_model
 from regard.training.loop import Loss
 

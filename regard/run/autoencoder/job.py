@@ -22,10 +22,10 @@ from regard.evaluation import RESAMPLES, SEED, Measured, Score
 from regard.evaluation.resampling import score_of
 from regard.models.autoencoder import Autoencoder, to_bytes, to_unit
 from regard.models.codec import compress
+from regard.run.autoencoder.model import PictureModel, new_network
+from regard.run.autoencoder.report import SSIM_WINDOW, held_out, noise_for
 from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
 from regard.run.folder import RunFolder
-from regard.run.picture_model import PictureModel, new_network
-from regard.run.picture_report import SSIM_WINDOW, held_out, noise_for
 from regard.run.pictures import mark_of, settled, training_pictures
 from regard.tasks.autoencoder import loss, psnr, restore, ssim
 from regard.training.checkpoint import write_text

@@ -20,7 +20,7 @@ from regard.run.folder import RunFolder
 from regard.run.training import train
 from regard.training.checkpoint import write_text
 
-_START = "import sys; from regard.run.alone import child; sys.exit(child(*sys.argv[1:]))"
+_START = "import sys; from regard.run.comparing.alone import child; sys.exit(child(*sys.argv[1:]))"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from regard.evaluation import LengthBucket, PairedResult, Score
-from regard.run.alone import Memory
-from regard.run.prediction import Prediction
+from regard.run.comparing.alone import Memory
+from regard.run.translation.prediction import Prediction
 
 NOTHING = "–"
 

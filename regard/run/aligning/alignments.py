@@ -19,7 +19,7 @@ from regard.evaluation import (
     read_gold,
     symmetrise,
 )
-from regard.run.choosing import (
+from regard.run.aligning.choosing import (
     AlignmentChoice,
     LinkTable,
     Wanted,
@@ -31,9 +31,9 @@ from regard.run.choosing import (
     links_of,
     turn,
 )
+from regard.run.aligning.forcing import Side, forced_attention, side, spelled, target_words
 from regard.run.corpus import Pairs
-from regard.run.forcing import Side, forced_attention, side, spelled, target_words
-from regard.run.model import READ_AHEAD, Model
+from regard.run.translation.model import READ_AHEAD, Model
 
 HEURISTIC: Heuristic = "grow-diag-final-and"
 COMPARED = 500  # pairs on which the two directions are compared

@@ -22,8 +22,8 @@ from regard.models.visual_question import VisualQuestion
 from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.question_data import QuestionData, make_sides, question_data, read_sides, tokenised
-from regard.run.question_model import QuestionModel
+from regard.run.questions.data import QuestionData, make_sides, question_data, read_sides, tokenised
+from regard.run.questions.model import QuestionModel
 from regard.tasks import visual_question as task
 from regard.training.checkpoint import write_text
 from regard.training.loop import Loss

@@ -14,12 +14,12 @@ from regard import build
 from regard.config import Recipe, mechanism, merge, read_toml, recipe_of, with_mechanism, write_toml
 from regard.errors import RegardError, UsageError
 from regard.evaluation import paired_test
-from regard.run.alone import train_alone
-from regard.run.comparison import Comparison, Row
+from regard.run.comparing.alone import train_alone
+from regard.run.comparing.comparison import Comparison, Row
+from regard.run.comparing.measuring import GoldFile, ScoredSet, measured
 from regard.run.corpus import Pairs, Tree, examined, pairs_of
 from regard.run.folder import RunFolder
-from regard.run.measuring import GoldFile, ScoredSet, measured
-from regard.run.model import Model
+from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
 from regard.training.precision import measure
 from regard.view import PageItem, page

@@ -26,7 +26,7 @@ from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.run.folder import RunFolder
 from regard.run.pictures import ENDINGS
-from regard.run.question_data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
+from regard.run.questions.data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
 from regard.tasks import visual_question as task
 from regard.tasks.classification import Prediction
 from regard.training.checkpoint import load_parameters, load_tensors

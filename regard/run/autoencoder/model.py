@@ -16,8 +16,8 @@ from regard.config.autoencoder import AutoencoderRecipe
 from regard.errors import UsageError
 from regard.models.autoencoder import Autoencoder, to_bytes, to_unit
 from regard.models.codec import MOST_PIXELS, compress, decompress
+from regard.run.autoencoder.report import PictureReport, report
 from regard.run.folder import RunFolder
-from regard.run.picture_report import PictureReport, report
 from regard.run.pictures import picture_for
 from regard.tasks.autoencoder import restore
 from regard.training.checkpoint import load_parameters, load_tensors

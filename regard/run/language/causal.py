@@ -24,8 +24,8 @@ from regard.evaluation import Score
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
-from regard.run.reading_text import read_text_recipe, read_tokenizer
-from regard.run.text_model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.tasks import language_model
 from regard.tasks.language_model import Sampling
 from regard.view import AttentionMap

@@ -21,8 +21,8 @@ from regard.data.tokenizer import SPACE
 from regard.evaluation import Score
 from regard.models.language_model import MaskedLanguageModel as Network
 from regard.run.folder import RunFolder
-from regard.run.reading_text import read_text_recipe, read_tokenizer
-from regard.run.text_model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.tasks import language_model
 from regard.view import AttentionMap, draw
 

@@ -1,0 +1,1 @@
+"""One recipe under several mechanisms, side by side."""

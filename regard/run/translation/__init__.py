@@ -1,0 +1,1 @@
+"""Translation, and every other transduction of one line into another."""
