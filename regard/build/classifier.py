@@ -11,7 +11,7 @@ from regard.attention import Attend, MultiHead
 from regard.attention.pooling import AttentivePooling, SelfAttentivePooling
 from regard.attention.scores import Additive
 from regard.config.classification import ClassifierPart
-from regard.layers import Embedding, EncoderLayer, FeedForward, Recurrent, Sinusoidal
+from regard.layers import Embedding, EncoderLayer, FeedForward, Output, Recurrent, Sinusoidal
 from regard.models import RecurrentEncoder, TransformerEncoder
 from regard.models.classifier import Classifier, JoinedPooling, MaxPooling, MeanPooling, QueryPooling
 
@@ -19,7 +19,7 @@ from regard.models.classifier import Classifier, JoinedPooling, MaxPooling, Mean
 def classifier(part: ClassifierPart, vocabulary: int, classes: int) -> Classifier:
     encoder, size = _encoder(part, vocabulary)
     pooling, vectors = _pooling(part, size)
-    output = nn.Linear(vectors * size, classes)
+    output = Output(vectors * size, classes)
     nn.init.xavier_uniform_(output.weight)
     nn.init.zeros_(output.bias)
     return Classifier(encoder, pooling, output, dropout=part.output_dropout, word_dropout=part.word_dropout)

@@ -23,7 +23,7 @@ from regard.attention.scores import (
     ScaledDot,
     Score,
 )
-from regard.config import AttentionPart, ModelPart, RecurrentPart, ScopePart, TrainingPart, TransformerPart
+from regard.config import AttentionPart, ModelPart, RecurrentPart, ScopePart, TransformerPart
 from regard.config.recipe import CausalScope, GlobalScope, LocalMonotonicScope, LocalPredictiveScope, WindowScope
 from regard.errors import UsageError
 from regard.layers import (
@@ -34,6 +34,7 @@ from regard.layers import (
     FeedForward,
     Learned,
     NoPositions,
+    Output,
     Recurrent,
     Sinusoidal,
 )
@@ -49,9 +50,6 @@ from regard.models import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from regard.training.loop import Optimisation
-from regard.training.precision import Precision
-from regard.training.schedule import Schedule
 
 
 def score(part: AttentionPart, query_dim: int, key_dim: int, hidden: int, max_length: int) -> Score:
@@ -162,8 +160,8 @@ def encoder_decoder(
             assert_never(never)
 
 
-def output_layer(embedding: Embedding, size: int, tied: bool) -> nn.Linear:
-    output = nn.Linear(embedding.dim, size)
+def output_layer(embedding: Embedding, size: int, tied: bool) -> Output:
+    output = Output(embedding.dim, size)
     nn.init.zeros_(output.bias)
     if tied:
         output.weight = embedding.weight
@@ -323,18 +321,6 @@ def _transformer(
         pre_norm=pre,
     )
     return EncoderDecoder(encoder, _speaking(decoder, part, shared, source_size))
-
-
-def optimisation(part: TrainingPart, precision: Precision) -> Optimisation:
-    return Optimisation(
-        learning_rate=part.learning_rate,
-        schedule=Schedule(part.schedule, part.warmup),
-        betas=(0.9, part.adam_beta2),
-        weight_decay=part.weight_decay,
-        clip=part.clip,
-        accumulate=part.accumulate,
-        precision=precision,
-    )
 
 
 def device(name: str) -> torch.device:

@@ -7,7 +7,7 @@ from torch import nn
 from regard.attention import MultiHead
 from regard.config.visual_question import VisualQuestionPart
 from regard.dropout import Dropout
-from regard.layers import Embedding, EncoderLayer, FeedForward, Recurrent
+from regard.layers import Embedding, EncoderLayer, FeedForward, Output, Recurrent
 from regard.layers.vision import ConvGrid, SinusoidalGrid
 from regard.models import RecurrentEncoder
 from regard.models.captioning import GridEncoder
@@ -39,7 +39,7 @@ def visual_question(part: VisualQuestionPart, channels: int, vocabulary: int, cl
         dropout=part.dropout,
     )
     output = nn.Sequential(
-        nn.Linear(joined.vectors * size, part.output), nn.ReLU(), Dropout(part.dropout), nn.Linear(part.output, classes)
+        nn.Linear(joined.vectors * size, part.output), nn.ReLU(), Dropout(part.dropout), Output(part.output, classes)
     )
     regions = GridEncoder(vision, size, layers, dropout=part.dropout)
     return VisualQuestion(regions, _words(part, vocabulary), joined, output)

@@ -19,6 +19,10 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# A tag such as "en", "pt-BR" or "zh-Hans" (BCP 47): a name for people and programs, which nothing is computed from.
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")]
+
+
 class DataPart(Part):
     """Where the pairs are and how they become tokens. Paths are relative to the recipe."""
 
@@ -29,6 +33,8 @@ class DataPart(Part):
     valid_target: str | None = None
     valid_data: str | None = None
     alignment: str | None = None
+    source_language: Language | None = None
+    target_language: Language | None = None
     tokenizer: TokenizerKind | None = None
     source_tokenizer: TokenizerKind | None = None
     target_tokenizer: TokenizerKind | None = None
@@ -270,6 +276,7 @@ class TrainingPart(Part):
     patience: PositiveInt | None = None
     batch_tokens: Annotated[int, Field(ge=16)] = 4096
     accumulate: PositiveInt = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: PositiveFloat = 5e-4
     schedule: Literal["inverse-square-root", "cosine", "linear", "constant"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 400

@@ -1,6 +1,6 @@
 """The parts models are made of: embeddings and positions, recurrent stacks, Transformer layers."""
 
-from regard.layers.embedding import Embedding, Learned, NoPositions, Sinusoidal
+from regard.layers.embedding import Embedding, Learned, NoPositions, Output, Sinusoidal
 from regard.layers.recurrent import Bridge, Cell, Hidden, Recurrent
 from regard.layers.transformer import DecoderLayer, EncoderLayer, FeedForward, Residual
 
@@ -14,6 +14,7 @@ __all__ = [
     "Hidden",
     "Learned",
     "NoPositions",
+    "Output",
     "Recurrent",
     "Residual",
     "Sinusoidal",

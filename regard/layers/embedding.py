@@ -37,6 +37,10 @@ class Embedding(nn.Module):
         return f"vocabulary={self.weight.shape[0]}, dim={self.weight.shape[1]}, scale={self.scale:g}"
 
 
+class Output(nn.Linear):
+    """The last layer: from D features to one number for each of V outcomes; it may share an embedding's weight."""
+
+
 class Sinusoidal(nn.Module):
     """`PE(p, 2i) = sin(p / 10000^(2i/D))`, `PE(p, 2i+1) = cos(…)` (Vaswani et al. 2017, §3.5). No parameters."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
     if data.get("tokenizer") is not None:  # one choice for both sides, unless a side says otherwise
         both = data["tokenizer"]
         below["data"] |= {"source_tokenizer": both, "target_tokenizer": both}
+    below["data"] |= _languages(data.get("source"), data.get("target"))
     full = recipe_of(merge(below, tree), origin)
     if full.data.shared_vocabulary and full.data.source_tokenizer != full.data.target_tokenizer:
         if data.get("shared_vocabulary"):
@@ -97,6 +99,14 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
             )
         return full.model_copy(update={"data": full.data.model_copy(update={"shared_vocabulary": False})})
     return full
+
+
+def _languages(source: str | None, target: str | None) -> Tree:
+    """What the names of two files say, as in train.en and train.de."""
+    codes = [Path(name).suffix.removeprefix(".") if name else "" for name in (source, target)]
+    if codes[0] == codes[1] or not all(re.fullmatch("[a-z]{2}", code) for code in codes):
+        return {}
+    return dict(zip(("source_language", "target_language"), codes, strict=True))
 
 
 def make_tokenizers(

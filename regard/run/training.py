@@ -44,7 +44,7 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
         network,
         job.loss,
         job.batches,
-        build.optimisation(training, training.precision),
+        build.optimisation(training, network, training.precision),
         Budget(training.steps, training.minutes, training.epochs, training.patience),
         state=folder.state,
         observer=Several([metrics, terminal]),

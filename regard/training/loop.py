@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from regard.errors import RegardError
 from regard.training.checkpoint import load_parameters, load_state, parameters_of, save_state
+from regard.training.muon import Muon, Stacked
 from regard.training.precision import Precision
 from regard.training.schedule import Schedule
 
@@ -58,6 +59,7 @@ class Optimisation:
     clip: float = 1.0
     accumulate: int = 1
     precision: Precision = "fp32"
+    matrices: Sequence[Stacked] = ()  # moved by Muon; what is not among them, by AdamW
 
 
 @dataclass
@@ -143,16 +145,7 @@ class Trainer:
         self.keep, self.now = keep, now
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": optimisation.weight_decay},
-                {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=optimisation.learning_rate,
-            betas=optimisation.betas,
-            eps=1e-9,
-            fused=True,
-        )
+        self.optimizers = _optimizers(self.parameters, optimisation)
         self.progress = Progress()
         self.stop = Stop()
         self._clock = now()
@@ -193,12 +186,13 @@ class Trainer:
         self.model.train()
         progress.step += 1
         rate = optimisation.learning_rate * optimisation.schedule.factor(progress.step, self.spent())
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
         before = progress.seconds
         tokens = sum(batch.target_tokens for batch in window)
         likelihood = 0.0
-        self.optimizer.zero_grad(set_to_none=True)
         for batch in window:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=optimisation.precision == "bf16"):
                 loss = self.loss(batch.to(self.device))
@@ -206,7 +200,8 @@ class Trainer:
             likelihood += float(loss.likelihood)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, optimisation.clip or math.inf, foreach=True))
         self._watch(likelihood / max(tokens, 1), norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         progress.tokens += tokens
         self._tick()
         facts = {"loss": likelihood / max(tokens, 1), "lr": rate, "gradient_norm": norm}
@@ -298,8 +293,8 @@ class Trainer:
     def save(self) -> None:
         """Writes all that `resume` needs to go on to the same weights, bit by bit."""
         tensors = {f"model/{name}": tensor for name, tensor in parameters_of(self.model).items()}
-        for index, parameter in enumerate(self._ordered()):
-            for name, value in self.optimizer.state.get(parameter, {}).items():
+        for index, (parameter, optimizer) in enumerate(self._ordered()):
+            for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{index}/{name}"] = value
         tensors["random/cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -311,11 +306,11 @@ class Trainer:
         tensors, facts = load_state(self.state)
         model = {name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")}
         load_parameters(self.model, model, self.state / "tensors.safetensors")
-        for index, parameter in enumerate(self._ordered()):
+        for index, (parameter, optimizer) in enumerate(self._ordered()):
             start = f"optimizer/{index}/"
             values = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
             if values:
-                self.optimizer.state[parameter] = {
+                optimizer.state[parameter] = {
                     name: t if name == "step" else t.to(self.device) for name, t in values.items()
                 }
         torch.set_rng_state(tensors["random/cpu"])
@@ -325,5 +320,30 @@ class Trainer:
         self._clock = self.now()
         return self.progress
 
-    def _ordered(self) -> list[nn.Parameter]:
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+    def _ordered(self) -> list[tuple[nn.Parameter, torch.optim.Optimizer]]:
+        return [
+            (parameter, optimizer)
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+
+
+def _optimizers(parameters: Sequence[nn.Parameter], how: Optimisation) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon if it has matrices."""
+    apart = {id(each.weight) for each in how.matrices}
+    rest = [p for p in parameters if id(p) not in apart]
+    adamw = torch.optim.AdamW(
+        [
+            {"params": [p for p in rest if p.ndim > 1], "weight_decay": how.weight_decay},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=how.learning_rate,
+        betas=how.betas,
+        eps=1e-9,
+        fused=True,
+    )
+    if not how.matrices:
+        return [adamw]
+    bf16 = how.precision == "bf16"
+    return [adamw, Muon(how.matrices, how.learning_rate, weight_decay=how.weight_decay, bf16=bf16)]

@@ -17,6 +17,7 @@ from regard.dropout import Dropout
 from regard.errors import RegardError, UsageError
 from regard.training.checkpoint import load_parameters, load_state, parameters_of, save_state, save_tensors, write_text
 from regard.training.loop import Budget, Loss, Optimisation, Progress, Trainer
+from regard.training.muon import Stacked
 from regard.training.schedule import Schedule
 
 
@@ -49,11 +50,12 @@ class Tiny(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(20, 8)
         self.dropout = Dropout(0.5)
+        self.map = nn.Linear(8, 8)
         self.output = nn.Linear(8, 20)
         self.output.weight = self.embedding.weight  # tied, as in real models
 
     def forward(self, batch: Batch) -> Loss:
-        logits = self.output(self.dropout(self.embedding(batch.target[:, :-1])))
+        logits = self.output(self.dropout(self.map(self.embedding(batch.target[:, :-1]))))
         real = torch.arange(logits.shape[1]) < (batch.target_lengths - 1)[:, None]
         total = nn.functional.cross_entropy(logits[real], batch.target[:, 1:][real], reduction="sum")
         return Loss(total, total.detach(), int(real.sum()))
@@ -74,9 +76,10 @@ class Log:
         self.validations.append((progress.step, facts["valid_loss"], best))
 
 
-def trainer(folder: Path, log: Log, *, budget: Budget | None = None, **changes: Any) -> Trainer:
+def trainer(folder: Path, log: Log, *, budget: Budget | None = None, muon: bool = False, **changes: Any) -> Trainer:
     torch.manual_seed(11)
     model = Tiny()
+    matrices = (Stacked(model.map.weight, [3, 5]),) if muon else ()
 
     def validate() -> dict[str, float]:
         with torch.no_grad():
@@ -84,7 +87,9 @@ def trainer(folder: Path, log: Log, *, budget: Budget | None = None, **changes: 
         return {"valid_loss": sum(float(each.total) for each in losses) / sum(each.tokens for each in losses)}
 
     options: dict[str, Any] = {
-        "optimisation": Optimisation(0.05, Schedule("cosine", warmup=3), weight_decay=0.01, accumulate=2),
+        "optimisation": Optimisation(
+            0.05, Schedule("cosine", warmup=3), weight_decay=0.01, accumulate=2, matrices=matrices
+        ),
         "save_every": 4,
         "validate_every": 3,
     } | changes
@@ -94,23 +99,24 @@ def trainer(folder: Path, log: Log, *, budget: Budget | None = None, **changes: 
     )  # fmt: skip
 
 
-def finished(folder: Path) -> tuple[Trainer, Log]:
+def finished(folder: Path, muon: bool = False) -> tuple[Trainer, Log]:
     log = Log()
-    whole = trainer(folder, log)
+    whole = trainer(folder, log, muon=muon)
     assert whole.train() == "13 steps are done"
     return whole, log
 
 
+@pytest.mark.parametrize("muon", [False, True], ids=["adamw", "muon"])
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7, 12])
-def test_interrupted_and_resumed_equals_never_interrupted(tmp_path: Path, stop_at: int) -> None:
-    whole, whole_log = finished(tmp_path / "whole")
+def test_interrupted_and_resumed_equals_never_interrupted(tmp_path: Path, stop_at: int, muon: bool) -> None:
+    whole, whole_log = finished(tmp_path / "whole", muon)
     log = Log()
-    first = trainer(tmp_path / "cut", log)
+    first = trainer(tmp_path / "cut", log, muon=muon)
     log.at[stop_at] = lambda: os.kill(os.getpid(), signal.SIGINT)
     assert first.train() == "interrupted"
     assert first.progress.step == stop_at
     torch.manual_seed(999)
-    second = trainer(tmp_path / "cut", log)
+    second = trainer(tmp_path / "cut", log, muon=muon)
     second.resume()
     assert second.train() == "13 steps are done"
     for name, tensor in parameters_of(whole.model).items():
@@ -234,7 +240,7 @@ def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
     model = Tiny()
     with pytest.raises(UsageError, match=r"'output\.bias' is \[3\] there and \[20\] by the recipe"):
         load_parameters(model, parameters_of(model) | {"output.bias": torch.ones(3)}, tmp_path)
-    with pytest.raises(UsageError, match=r"lacks 'output\.bias'"):
+    with pytest.raises(UsageError, match=r"lacks 'map\.bias'"):
         load_parameters(model, {"embedding.weight": torch.ones(20, 8)}, tmp_path)
 
 
