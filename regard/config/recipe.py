@@ -40,6 +40,7 @@ class DataPart(Part):
     target_tokenizer: TokenizerKind | None = None
     vocabulary: Annotated[int, Field(ge=8)] | None = None
     shared_vocabulary: bool | None = None
+    bpe_dropout: Rate = 0.0
     max_length: PositiveInt = 256
 
     @model_validator(mode="after")
@@ -52,6 +53,8 @@ class DataPart(Part):
                 raise ValueError(f"give both of {what}; one of the two files is missing")
             if pair[0] is not None and table is not None:
                 raise ValueError(f"give {what}, not all of them")
+        if self.bpe_dropout and self.alignment is not None:
+            raise ValueError("bpe_dropout cuts the words anew that alignment links; leave one of them out")
         return self
 
 

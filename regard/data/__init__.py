@@ -5,6 +5,7 @@ from regard.data.corpus import Corpus, build_corpus, fingerprint, made_of
 from regard.data.diagnosis import Diagnosis, Finding, Statistics
 from regard.data.doctor import examine, kept
 from regard.data.guide import Guide
+from regard.data.merges import MergeDropout
 from regard.data.reader import TablePairs, TextPairs, read_lines
 from regard.data.tokenizer import Encoding, Kind, Tokenizer
 
@@ -16,6 +17,7 @@ __all__ = [
     "Finding",
     "Guide",
     "Kind",
+    "MergeDropout",
     "Statistics",
     "TablePairs",
     "TextPairs",

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from regard.batch import BOS, EOS, PAD, Batch
 from regard.data.corpus import Corpus
+from regard.data.merges import MergeDropout
 
 
 class Batches:
@@ -22,9 +23,21 @@ class Batches:
     Pairs are sorted by target and then source length, with chance deciding among equals, so that nearly nothing is
     filled up; then the batches are shuffled. A pair that is longer than the budget is a batch of its own. Since the
     order of an epoch follows from `(seed, number)`, a training resumes from two numbers: epoch and batch.
+
+    `dropouts` cut the tokens of sources and of targets anew each time (BPE-dropout), as `(seed, epoch, batch)` decide;
+    a batch then holds somewhat more than planned.
     """
 
-    def __init__(self, corpus: Corpus, batch_tokens: int, seed: int, *, shuffle: bool = True) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        batch_tokens: int,
+        seed: int,
+        *,
+        shuffle: bool = True,
+        dropouts: tuple[MergeDropout | None, MergeDropout | None] = (None, None),
+    ) -> None:
+        self.dropouts = dropouts
         self.corpus, self.batch_tokens, self.seed, self.shuffle = corpus, batch_tokens, seed, shuffle
         # What a row takes up: a source with its end; a target with its beginning, of which one end is not read.
         self._targets = np.asarray(corpus.target_lengths) + 1
@@ -33,8 +46,8 @@ class Batches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from the batch `start` on."""
-        for rows in self._planned(number)[start:]:
-            yield self._batch(rows)
+        for index, rows in enumerate(self._planned(number)[start:], start=start):
+            yield self._batch(rows, np.random.default_rng([self.seed, number, index]))
 
     def count(self, number: int) -> int:
         return len(self._planned(number))
@@ -61,34 +74,41 @@ class Batches:
             batches = [batches[i] for i in chance.permutation(len(batches))]
         return batches
 
-    def _batch(self, rows: Int[np.ndarray, " B"]) -> Batch:
-        corpus = self.corpus
-        source_lengths, target_lengths = self._sources[rows], self._targets[rows] + 1
-        source = np.full((len(rows), source_lengths.max()), PAD, dtype=np.int64)
-        target = np.full((len(rows), target_lengths.max()), PAD, dtype=np.int64)
-        target[:, 0] = BOS
-        starts = np.asarray(corpus.starts)[rows]
-        _fill(source, corpus.ids, starts, source_lengths - 1)
-        _fill(target[:, 1:], corpus.ids, starts + source_lengths - 1, target_lengths - 2)
-        each = np.arange(len(rows))
-        source[each, source_lengths - 1] = EOS
-        target[each, target_lengths - 1] = EOS
+    def _batch(self, rows: Int[np.ndarray, " B"], chance: np.random.Generator) -> Batch:
+        starts = np.asarray(self.corpus.starts)[rows]
+        sources, targets = self._sources[rows] - 1, self._targets[rows] - 1
+        source, source_lengths = self._side(starts, sources, self.dropouts[0], chance, ())
+        target, target_lengths = self._side(starts + sources, targets, self.dropouts[1], chance, (BOS,))
         return Batch(
             torch.from_numpy(source),
-            torch.from_numpy(source_lengths.astype(np.int64)),
+            torch.from_numpy(source_lengths),
             torch.from_numpy(target),
-            torch.from_numpy(target_lengths.astype(np.int64)),
-            torch.from_numpy(np.asarray(corpus.rows)[rows]),
+            torch.from_numpy(target_lengths),
+            torch.from_numpy(np.asarray(self.corpus.rows)[rows]),
         )
 
+    def _side(
+        self,
+        starts: Int[np.ndarray, " B"],
+        lengths: Int[np.ndarray, " B"],
+        dropout: MergeDropout | None,
+        chance: np.random.Generator,
+        before: tuple[int, ...],
+    ) -> tuple[Int[np.ndarray, "B L"], Int[np.ndarray, " B"]]:
+        """The sequences `ids[starts[b] : starts[b] + lengths[b]]`, each with `before` and an end, and their lengths."""
+        owners = np.repeat(np.arange(len(starts)), lengths)
+        ids = np.asarray(self.corpus.ids)[_within(lengths) + np.repeat(starts, lengths)].astype(np.int64)
+        if dropout is not None:
+            ids, owners = dropout(ids, owners, chance)
+            lengths = np.bincount(owners, minlength=len(starts))
+        begin = len(before)
+        rectangle = np.full((len(starts), int(lengths.max()) + begin + 1), PAD, dtype=np.int64)
+        rectangle[:, :begin] = before
+        rectangle[owners, _within(lengths) + begin] = ids
+        rectangle[np.arange(len(starts)), lengths + begin] = EOS
+        return rectangle, (lengths + begin + 1).astype(np.int64)
 
-def _fill(
-    rectangle: Int[np.ndarray, "B L"],
-    ids: Int[np.ndarray, " N"],
-    starts: Int[np.ndarray, " B"],
-    lengths: Int[np.ndarray, " B"],
-) -> None:
-    """Writes `ids[starts[b] : starts[b] + lengths[b]]` into the beginning of each row, all rows at once."""
-    columns = np.arange(rectangle.shape[1])
-    within = columns < lengths[:, None]
-    rectangle[within] = ids[(starts[:, None] + columns)[within]]
+
+def _within(lengths: Int[np.ndarray, " B"]) -> Int[np.ndarray, " N"]:
+    """0, 1, … for each row, one row after the other."""
+    return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -12,6 +12,7 @@ from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Library
 
 from regard.batch import SPECIAL_TOKENS, UNK
+from regard.data.merges import Halves, halves_of
 from regard.errors import RegardError, UsageError
 
 Kind = Literal["characters", "words", "bpe", "unigram"]
@@ -112,6 +113,14 @@ class Tokenizer:
     @property
     def size(self) -> int:
         return self._library.get_vocab_size()
+
+    def halves(self) -> Halves | None:
+        """What each token of a BPE was merged from; None for the other kinds."""
+        if self.kind != "bpe":
+            return None
+        model = json.loads(self._library.to_str())["model"]
+        # Files of older versions write a merge as one string.
+        return halves_of(model["vocab"], [m.split(" ") if isinstance(m, str) else m for m in model["merges"]])
 
     def encode(self, text: str) -> Encoding:
         """Without special tokens."""

@@ -91,6 +91,12 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
         below["data"] |= {"source_tokenizer": both, "target_tokenizer": both}
     below["data"] |= _languages(data.get("source"), data.get("target"))
     full = recipe_of(merge(below, tree), origin)
+    kinds = (full.data.source_tokenizer, full.data.target_tokenizer)
+    if full.data.bpe_dropout and "bpe" not in kinds:
+        raise UsageError(
+            f"{origin}: data.bpe_dropout undoes merges of BPE, and the tokenizers are {kinds[0]} and {kinds[1]}; "
+            'set data.tokenizer = "bpe" or leave it out'
+        )
     if full.data.shared_vocabulary and full.data.source_tokenizer != full.data.target_tokenizer:
         if data.get("shared_vocabulary"):
             raise UsageError(

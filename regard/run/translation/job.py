@@ -12,7 +12,7 @@ from rich.console import Console
 from regard import build
 from regard.batch import Batch
 from regard.config import Recipe
-from regard.data import Batches, Tokenizer
+from regard.data import Batches, MergeDropout, Tokenizer
 from regard.evaluation import Score
 from regard.models import EncoderDecoder
 from regard.run.corpus import Tree, ValidationSet, guide_of
@@ -47,7 +47,7 @@ class TranslationJob:
         return cls(
             recipe,
             network,
-            Batches(corpus, training.batch_tokens, recipe.seed),
+            Batches(corpus, training.batch_tokens, recipe.seed, dropouts=_dropouts(recipe, tokenizers)),
             tokenizers,
             valid,
             Validator(network, tokenizers, valid, recipe, training.precision),
@@ -86,3 +86,17 @@ class TranslationJob:
 
     def model(self) -> Model:
         return Model(self.network.eval(), *self.tokenizers, self.recipe, self.name)
+
+
+def _dropouts(
+    recipe: Recipe, tokenizers: tuple[Tokenizer, Tokenizer]
+) -> tuple[MergeDropout | None, MergeDropout | None]:
+    """BPE-dropout for the sides that are cut by BPE."""
+    rate = recipe.data.bpe_dropout
+    if not rate:
+        return None, None
+    source, target = (tokenizer.halves() for tokenizer in tokenizers)
+    return (
+        None if source is None else MergeDropout(source, rate),
+        None if target is None else MergeDropout(target, rate),
+    )
