@@ -9,11 +9,11 @@ ARGS ?=
 BENCHMARKS ?= $(sort $(wildcard benchmarks/*_speed.py))
 
 # The tests' tensors are small: a second thread would only wait. Benchmarks and the demo take every core.
-test: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
+test browser: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
 # pyright comes complete from the package index; it need not look for a newer one at each run.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo test check bench format clean
+.PHONY: help setup demo test browser check bench format clean
 .DELETE_ON_ERROR:
 
 help:  ## say what each target does
@@ -39,6 +39,12 @@ demo: setup  ## learn English pronunciation in about three minutes and see the a
 
 test: setup  ## run the tests
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+# Debian's chromium, or whatever CHROMIUM names.
+browser: setup  ## run the tests of pages and pictures in headless Chromium
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null 2>&1 || { \
+		echo "These tests need Chromium: install it (on Debian 'apt-get install chromium') or name one in CHROMIUM." >&2; exit 1; }
+	@$(BIN)/python -m pytest -q -o addopts="--import-mode=importlib --strict-markers --strict-config -ra" tests/browser $(ARGS)
 
 check: setup  ## lint, format and types
 	@$(BIN)/ruff check

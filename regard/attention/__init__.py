@@ -3,6 +3,7 @@
 from regard.attention import normalizers, scopes, scores
 from regard.attention.attend import Attend
 from regard.attention.capture import Seen, attends, capture
+from regard.attention.edit import Edit
 from regard.attention.hard import Hard
 from regard.attention.multihead import KeysValues, MultiHead
 from regard.attention.positions import Alibi, Bias, Relative
@@ -10,12 +11,14 @@ from regard.attention.record import Record, record
 from regard.attention.rotary import Rotary
 from regard.attention.rows import fold, unfold
 from regard.attention.stateful import MoChA, Monotonic, StatefulAttend
+from regard.attention.steer import steer
 from regard.attention.trail import Trail
 
 __all__ = [
     "Alibi",
     "Attend",
     "Bias",
+    "Edit",
     "Hard",
     "KeysValues",
     "MoChA",
@@ -34,5 +37,6 @@ __all__ = [
     "record",
     "scopes",
     "scores",
+    "steer",
     "unfold",
 ]

@@ -6,6 +6,7 @@ e_ts = score(q_t, k_s)      α_t = normalize(e_t)      c_t = Σ_s α_ts v_s
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,6 +28,14 @@ FUSED_CPU_SCORES = 256 * 256
 # Measured by benchmarks/local_attention.py.
 LOCAL_PAYS = 4
 SORTING_PAYS = 5
+
+
+class Edits(Protocol):
+    """What `regard.attention.steer` does to one `Attend`: before the normalizer, and after."""
+
+    def scores(self, scores: Tensor, seen: Tensor | None, start: int) -> tuple[Tensor, Tensor | None]: ...
+
+    def weights(self, weights: Tensor, allowed: Tensor | None, start: int) -> Tensor: ...
 
 
 class Attend(nn.Module):
@@ -59,6 +68,7 @@ class Attend(nn.Module):
         self.bias = bias
         self.dropout = dropout
         self.recorder: Callable[[Tensor], None] | None = None  # set by `regard.attention.record`
+        self.editor: Edits | None = None  # set by `regard.attention.steer`
 
     def project(self, k: Float[Tensor, "... S Dk"]) -> Float[Tensor, "... S Dp"]:
         """The work that depends on the keys alone, for calls with `projected=True`."""
@@ -76,7 +86,7 @@ class Attend(nn.Module):
     ) -> Float[Tensor, "... T Dv"]:
         """The context, by the fastest way that equals the reference: near keys alone where the scope is narrow, the
         fused kernel where it is faster, else the plain formula."""
-        if self.recorder is not None:
+        if self.recorder is not None or self.editor is not None:
             return self.reference(q, k, v, mask, start=start, projected=projected)
         if self._is_local(q, k, mask):
             return self._local(q, k if projected else self.score.project(k), v, mask, start)
@@ -128,13 +138,40 @@ class Attend(nn.Module):
             places = _places(queries, keys, start, scores.device)
             added = self.bias.score(q, *places) if isinstance(self.bias, Relative) else self.bias(*places)
             scores = scores + added.to(scores.dtype)
-        if isinstance(self.scope, LocalPredictive):
-            key = torch.arange(keys, device=scores.device)
-            center = self.scope.center(q, keys if mask is None else mask.sum(dim=-1))[..., None]
-            near = self.scope.within(center.detach(), key)
-            weights = masked(self.normalize, scores, near if mask is None else near & mask)
-            return self.scope.weigh(weights, center, key)
-        return masked(self.normalize, scores, self._seen(queries, keys, mask, start, scores.device))
+        if not isinstance(self.scope, LocalPredictive):
+            return self._rows(scores, self._seen(queries, keys, mask, start, scores.device), mask, start)
+        key = torch.arange(keys, device=scores.device)
+        center = self.scope.center(q, keys if mask is None else mask.sum(dim=-1))[..., None]
+        near = self.scope.within(center.detach(), key)
+        scope = self.scope
+        return self._rows(
+            scores,
+            near if mask is None else near & mask,
+            mask,
+            start,
+            lambda weights: scope.weigh(weights, center, key),
+        )
+
+    def _rows(
+        self,
+        scores: Float[Tensor, "... T S"],
+        seen: Tensor | None,
+        mask: Tensor | None,
+        start: int,
+        weigh: Callable[[Tensor], Tensor] = lambda weights: weights,
+    ) -> Float[Tensor, "... T S"]:
+        """From scores to weights where it is known what may be seen. An editor may look past a window, but neither at
+        what the mask hides nor at what is still to come."""
+        if self.editor is None:
+            return weigh(masked(self.normalize, scores, seen))
+        changed, left = self.editor.scores(scores, seen, start)
+        weights = weigh(masked(self.normalize, changed, left))
+        return self.editor.weights(weights, seen if self.looks_back else mask, start)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the scope hides what is still to come."""
+        return isinstance(self.scope, Causal) or (isinstance(self.scope, Window) and self.scope.right == 0)
 
     def _drop(self, weights: Tensor) -> Tensor:
         return dropout(weights, self.dropout, self.training)

@@ -47,11 +47,13 @@ class Seen(Mapping[str, list[Tensor]]):
             weights.clear()
 
 
-def _compiled(model: nn.Module) -> bool:
-    return any(
+def refuse_compiled(model: nn.Module, doing: str, done: str) -> None:
+    """UsageError where hooks would never fire. What is being done stands in the sentence twice."""
+    if any(
         hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
         for module in model.modules()
-    )
+    ):
+        raise UsageError(f"a compiled model cannot be {done}: {doing} the module from before torch.compile")
 
 
 def attends(model: nn.Module) -> dict[str, Attend]:
@@ -67,8 +69,7 @@ def capture(model: nn.Module, which: Choice | None = None) -> Iterator[Seen]:
     means all. Dropped weights are shown undropped. Raises UsageError for an unknown name, for a model without
     attention, and for a compiled model, in which hooks never fire.
     """
-    if _compiled(model):
-        raise UsageError("a compiled model cannot be looked into: capture the module from before torch.compile")
+    refuse_compiled(model, "capture", "looked into")
     found = attends(model)
     if not found:
         raise UsageError(f"{type(model).__name__} has no attention to capture: its decoder uses a fixed context")

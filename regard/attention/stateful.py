@@ -178,10 +178,17 @@ class StatefulAttend(Attend):
         scores = self._scores(self.score, q, keys, trail)
         if isinstance(self.normalize, Forward):
             seen = self._seen(1, scores.shape[-1], mask, position, scores.device)
-            weights = self.normalize.follow(scores, seen, trail.last)
-        else:
-            weights = self._normalised(scores, q, mask, position)
+            way, left = (scores, seen) if self.editor is None else self.editor.scores(scores, seen, position)
+            found = self.normalize.follow(way, left, trail.last)
+            weights = self._edited(found, mask, position)
+            if self.editor is not None:  # where it is made to look nowhere, it does not lose its way
+                found = torch.where(weights.sum(dim=-1, keepdim=True) > 0, weights, found)
+            return weights, trail.after(found[..., 0, :], weights[..., 0, :])
+        weights = self._normalised(scores, q, mask, position)
         return weights, trail.after(weights[..., 0, :], weights[..., 0, :])
+
+    def _edited(self, weights: Float[Tensor, "... 1 S"], mask: Tensor | None, position: int) -> Tensor:
+        return weights if self.editor is None else self.editor.weights(weights, mask, position)
 
     @staticmethod
     def _scores(score: Score, q: Tensor, keys: Tensor, trail: Trail) -> Tensor:
@@ -219,8 +226,13 @@ class MoChA(StatefulAttend):
     ) -> tuple[Float[Tensor, "... 1 S"], Trail]:
         stopping, inside = keys.chunk(2, dim=-1)
         assert isinstance(self.normalize, Monotonic)
-        alignment = self.normalize.follow(self._scores(self.score, q, stopping, trail), mask, trail.last)
-        weights = chunkwise(alignment, self._scores(self.chunk, q, inside, trail), mask, self.width)
+        stops, energy = self._scores(self.score, q, stopping, trail), self._scores(self.chunk, q, inside, trail)
+        seen = mask
+        if self.editor is not None:
+            stops, _ = self.editor.scores(stops, mask, position)
+            energy, seen = self.editor.scores(energy, mask, position)
+        alignment = self.normalize.follow(stops, seen, trail.last)
+        weights = self._edited(chunkwise(alignment, energy, seen, self.width), mask, position)
         return weights, trail.after(alignment[..., 0, :], weights[..., 0, :])
 
     def extra_repr(self) -> str:

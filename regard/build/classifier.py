@@ -10,6 +10,7 @@ from torch import nn
 from regard.attention import Attend, MultiHead
 from regard.attention.pooling import AttentivePooling, SelfAttentivePooling
 from regard.attention.scores import Additive
+from regard.build.language import masked_language_model
 from regard.config.classification import ClassifierPart
 from regard.layers import Embedding, EncoderLayer, FeedForward, Output, Recurrent, Sinusoidal
 from regard.models import RecurrentEncoder, TransformerEncoder
@@ -27,6 +28,8 @@ def classifier(part: ClassifierPart, vocabulary: int, classes: int) -> Classifie
 
 def _encoder(part: ClassifierPart, vocabulary: int) -> tuple[nn.Module, int]:
     """The encoder, and how many features a position has."""
+    if part.stack is not None:
+        return masked_language_model(part.stack, vocabulary, part.context or 0).encoder, part.stack.dim
     match part.encoder:
         case "recurrent":
             layers = Recurrent(

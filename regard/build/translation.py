@@ -23,7 +23,7 @@ from regard.attention.scores import (
     ScaledDot,
     Score,
 )
-from regard.config import AttentionPart, ModelPart, RecurrentPart, ScopePart, TransformerPart
+from regard.config import AttentionPart, HiddenMarkovPart, ModelPart, RecurrentPart, ScopePart, TransformerPart
 from regard.config.recipe import CausalScope, GlobalScope, LocalMonotonicScope, LocalPredictiveScope, WindowScope
 from regard.errors import UsageError
 from regard.layers import (
@@ -43,10 +43,12 @@ from regard.models import (
     CopyingDecoder,
     EncoderDecoder,
     FixedDecoder,
+    HiddenMarkovDecoder,
     LexicalDecoder,
     LuongDecoder,
     RecurrentDecoder,
     RecurrentEncoder,
+    SourceTokens,
     TransformerDecoder,
     TransformerEncoder,
 )
@@ -156,6 +158,9 @@ def encoder_decoder(
             return _recurrent(part, source_size, target_size, shared, max_length)
         case TransformerPart():
             return _transformer(part, source_size, target_size, shared, max_length)
+        case HiddenMarkovPart():
+            decoder = HiddenMarkovDecoder(source_size, target_size, part.dim, reach=part.reach, null=part.null)
+            return EncoderDecoder(SourceTokens(), decoder)
         case never:
             assert_never(never)
 
@@ -170,7 +175,7 @@ def output_layer(embedding: Embedding, size: int, tied: bool) -> Output:
     return output
 
 
-def _speaking(decoder: nn.Module, part: ModelPart, shared: bool, source_size: int) -> nn.Module:
+def _speaking(decoder: nn.Module, part: RecurrentPart | TransformerPart, shared: bool, source_size: int) -> nn.Module:
     """The decoder as it is, or saying what it looks at."""
     if part.lexical:
         return LexicalDecoder(decoder, source_size)

@@ -10,11 +10,11 @@ from typing import Any
 
 import typer
 
-from regard.cli import comparing, pictures, training, using
+from regard.cli import comparing, embedding, packing, pictures, probing, serving, training, using
 from regard.cli.app import app
 from regard.errors import RegardError
 
-__all__ = ["app", "comparing", "main", "pictures", "training", "using"]
+__all__ = ["app", "comparing", "embedding", "main", "packing", "pictures", "probing", "serving", "training", "using"]
 
 
 def main(arguments: list[str] | None = None) -> int:

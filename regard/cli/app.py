@@ -11,8 +11,8 @@ import typer.core
 from regard.errors import UsageError
 
 ORDER = (
-    "train", "predict", "translate", "show", "evaluate", "compare", "align", "doctor", "compress", "decompress", "denoise",
-    "demo",
+    "train", "predict", "translate", "serve", "show", "evaluate", "compare", "align", "probe", "embed", "pack", "doctor", "compress",
+    "decompress", "denoise", "demo",
 )  # fmt: skip
 
 
@@ -43,6 +43,9 @@ BeamOption = Annotated[
 MaxTokensOption = Annotated[
     int | None, typer.Option(min=1, help="of a language model: how many tokens to say at most", show_default=False)
 ]
+DemoOption = Annotated[
+    bool, typer.Option("--demo", help="with the small English to French model that comes along, instead of a run")
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
 
 
@@ -70,8 +73,9 @@ def tree_of(
                 elif isinstance(value, list):  # several files of text
                     data[key] = [str((here / str(each)).resolve()) for each in value]
         model = tree.get("model")
-        if isinstance(model, dict) and isinstance(model.get("weights"), str):  # of a backbone
-            model["weights"] = str((recipe.resolve().parent / model["weights"]).resolve())
+        for key in ("weights", "pretrained"):  # of a backbone, of an encoder
+            if isinstance(model, dict) and isinstance(model.get(key), str):
+                model[key] = str((recipe.resolve().parent / model[key]).resolve())
     chosen: dict[str, Any] = {key: str(path.resolve()) for key, path in given.items() if path is not None}
     if chosen:
         # Naming other training files sets aside the recipe's, whatever form they have.
@@ -109,10 +113,9 @@ def check_png(path: Path, read: Path) -> None:
 
 def write_page(path: Path, predictions: list[Any], title: str) -> None:
     from regard.training.checkpoint import write_text
-    from regard.view import PageItem, page
+    from regard.view import page
 
-    items = [PageItem(p.source, p.text, p.score, p.attention) for p in predictions]
-    write_text(path, page(items, title))
+    write_text(path, page([p.page_item() for p in predictions], title))
 
 
 @app.callback(invoke_without_command=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 from regard.cli.app import (
     BeamOption,
     DataOption,
+    DemoOption,
     DeviceOption,
     MaxTokensOption,
     RunArgument,
@@ -29,8 +30,9 @@ from regard.errors import UsageError
 
 @app.command()
 def predict(
-    run: RunArgument,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)] = None,
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="one input a line; - is standard input")] = "-",
+    demo: DemoOption = False,
     beam: BeamOption = None,
     nbest: Annotated[int, typer.Option(min=1, help="outputs per input (with --jsonl)")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="draw instead of searching")] = False,
@@ -50,17 +52,34 @@ def predict(
     attention: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="write a page that shows the attention", show_default=False)
     ] = None,
+    tree: Annotated[bool, typer.Option("--tree", help="what the search considered (with --jsonl)")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="print words as they come; greedy, or with --beam as they are settled")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """One output line for each input line, in order. An empty line gives an empty line."""
-    from regard.data import read_lines
+    from regard.data import read_lines as read_file
     from regard.run import Model
     from regard.run.captioning.model import CaptionModel, pictures_in
     from regard.run.language.causal import LanguageModel
 
+    folder, texts = _run_or_demo(run, demo, None if file == "-" else file)
+
+    def read_lines(of: Path | str) -> Iterator[str]:
+        return read_file(of) if texts is None else iter(texts)
+
     if nbest > 1 and not jsonl:
         raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
-    other = _other(run, device)
+    if tree and not jsonl:
+        raise UsageError("--tree gives more than a plain line can hold: add --jsonl")
+    if stream and (jsonl or attention is not None):
+        raise UsageError(
+            "--stream prints words alone, as they come: leave it out, or leave out --jsonl and --attention"
+        )
+    other = _other(folder, device)
+    if other is not None and (tree or stream):
+        raise UsageError("--tree and --stream are for translation: leave them out")
     if isinstance(other, CaptionModel):
         if min_length_ratio is not None or max_length_ratio is not None:
             raise UsageError("a picture has no length that a caption's could be a ratio of: use --max-tokens")
@@ -82,11 +101,11 @@ def predict(
         for said in other.said(read_lines(file if file == "-" else Path(file)), jsonl=jsonl, **chosen):
             print(said, flush=False)
         return
-    model = Model.load(run, device)
+    model = Model.load(folder, device)
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     sampling = {name: value for name, value in given.items() if value is not None} if sample else None
     how = model.search(
-        beam=beam,
+        beam=1 if stream and beam is None else beam,
         count=nbest,
         sampling=sampling,
         length_penalty=length_penalty,
@@ -98,9 +117,12 @@ def predict(
         check_writable(attention)
     look = jsonl or attention is not None
     lines = read_lines(file if file == "-" else Path(file))
+    if stream:
+        _say_at_once(model, lines, how, prefix)
+        return
     shown = []
     number = 0
-    for number, prediction in enumerate(_predictions(model, lines, how, look, prefix), start=1):
+    for number, prediction in enumerate(_predictions(model, lines, how, look, prefix, tree), start=1):
         for note in prediction.notes:
             print(f"line {number}: {note}", file=sys.stderr)
         text = prediction.text.replace("\n", " ")
@@ -114,14 +136,44 @@ def predict(
             print(f"{attention} shows {len(shown)} of the {number} lines", file=sys.stderr)
 
 
-def _predictions(model: Any, lines: Iterator[str], how: Any, look: bool, prefix: str | None) -> Iterator[Any]:
+def _run_or_demo(run: str | None, demo: bool, text: str | None) -> tuple[Path, list[str] | None]:
+    """The run that was named, or with `--demo` the model that comes with the package; its text stands where a run's
+    name would."""
+    if not demo:
+        if run is None:
+            raise UsageError("give the folder of a run, or --demo for the English to French model that comes along")
+        return Path(run), None
+    if run is not None and text is not None:
+        raise UsageError(f"--demo takes one text, and {text!r} is a second: put quotes around the whole")
+    from regard.embedded import english_french
+
+    return english_french(), None if run in (None, "-") else (run or "").splitlines() or [""]
+
+
+def _say_at_once(model: Any, lines: Iterator[str], how: Any, prefix: str | None) -> None:
+    """What is settled of each line, as soon as it is."""
+    for number, line in enumerate(lines, start=1):
+        said = 0
+        for partial in model.stream(line, search=how, prefix=prefix):
+            text = partial.settled.replace("\n", " ")
+            print(text[said:], end="", flush=True)
+            said = max(said, len(text))
+            if partial.finished:
+                print(flush=True)
+                for note in partial.prediction.notes:
+                    print(f"line {number}: {note}", file=sys.stderr)
+
+
+def _predictions(
+    model: Any, lines: Iterator[str], how: Any, look: bool, prefix: str | None, tree: bool
+) -> Iterator[Any]:
     from itertools import islice
 
     size = 8 if not sys.stdin.isatty() else 1  # a person who types wants each answer at once
     size = 512 if size > 1 else size
     while chunk := list(islice(lines, size)):
         prefixes = None if prefix is None else [prefix] * len(chunk)
-        yield from model.predict(chunk, attention=look, search=how, prefix=prefixes)
+        yield from model.predict(chunk, attention=look, search=how, prefix=prefixes, tree=tree)
 
 
 def _say_captions(
@@ -160,11 +212,14 @@ app.command("translate", help="The same as predict.")(predict)
 
 @app.command()
 def show(
-    run: RunArgument,
-    sentence: Annotated[str, typer.Argument(metavar="SENTENCE", help="or a picture's file", show_default=False)],
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)] = None,
+    sentence: Annotated[
+        str | None, typer.Argument(metavar="SENTENCE", help="or a picture's file", show_default=False)
+    ] = None,
+    demo: DemoOption = False,
     html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
     png: Annotated[
-        Path | None, typer.Option(metavar="OUT.png", help="of a picture: write a sheet too", show_default=False)
+        Path | None, typer.Option(metavar="OUT.png", help="of a picture or a series: draw it too", show_default=False)
     ] = None,
     beam: BeamOption = None,
     layer: Annotated[int | None, typer.Option(help="from 0; the mean of all if not given", show_default=False)] = None,
@@ -172,21 +227,41 @@ def show(
     sample: Annotated[bool, typer.Option("--sample", help="of a language model: draw what comes next")] = False,
     seed: Annotated[int | None, typer.Option(help="of --sample", show_default=False)] = None,
     max_tokens: MaxTokensOption = None,
+    nearest: Annotated[bool, typer.Option("--nearest", help="the most similar training pairs too")] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """The prediction for one input, and what each output word looked at."""
     from regard.run import Model
     from regard.run.captioning.model import CaptionModel
+    from regard.run.forecasting.model import ForecastModel
     from regard.run.language.causal import LanguageModel
     from regard.view import draw
 
     if html is not None:
         check_writable(html)
+    folder, texts = _run_or_demo(run, demo, sentence)
+    sentence = sentence if texts is None else " ".join(texts)
+    if sentence is None:
+        raise UsageError('give a sentence to look at, as in: regard show RUN "A man is cooking."')
     if not sentence.strip():
         raise UsageError("the sentence is empty: give some words to look at")
-    other = _other(run, device)
+    other = _other(folder, device)
+    if other is not None and nearest:
+        raise UsageError("--nearest looks in the training pairs of a translation, and this run has none: leave it out")
     if isinstance(other, CaptionModel):
         _show_caption(other, sentence, beam, html, png, layer, head)
+        return
+    if isinstance(other, ForecastModel):
+        if png is not None:
+            check_png(png, Path(sentence))
+        console = Console(soft_wrap=True, markup=False)
+        print(other.shown(sentence, console.width, console.is_terminal))
+        if png is not None:
+            other.save_picture(sentence, png, layer, head)
+            print(f"wrote {png}")
+        if html is not None:
+            other.save_page(sentence, html, layer, head)
+            print(f"wrote {html}")
         return
     if png is not None:
         raise UsageError("--png draws where words looked in a picture, and this run reads none: use --html")
@@ -197,7 +272,7 @@ def show(
         console = Console(soft_wrap=True, markup=False)
         print(other.shown(sentence, console.width, console.is_terminal))
         return
-    model = Model.load(run, device)
+    model = Model.load(folder, device)
     [prediction] = model.predict([sentence], beam, attention=True)
     console = Console(soft_wrap=True, markup=False)
     for note in prediction.notes:
@@ -206,11 +281,29 @@ def show(
     console.print(f"log-probability {prediction.score:.2f}", style="dim", highlight=False)
     if prediction.attention is None:
         print("this model has a fixed context and no attention to show", file=sys.stderr)
+        if nearest:
+            _say_nearest(folder, sentence)
         return
     print(draw(prediction.attention, width=console.width, color=console.is_terminal, layer=layer, head=head))
+    if nearest:
+        _say_nearest(folder, sentence)
     if html is not None:
         write_page(html, [prediction], model.name)
         print(f"wrote {html}")
+
+
+def _say_nearest(folder: Path, sentence: str) -> None:
+    """The training pairs whose sources are most like a sentence, each with how much."""
+    from regard.run.translation.nearest import Nearest
+
+    kept = Nearest.open(folder)
+    if kept is None:
+        print(f"{folder} keeps no training pairs to look in: 'regard train' leaves them in corpus/", file=sys.stderr)
+        return
+    found = kept.examples(sentence)
+    print("\nnearest training pairs" if found else "\nno training pair has anything in common with this")
+    for example in found:
+        print(f"{example.similarity:.2f}  {example.source}\n      {example.target}")
 
 
 def _show_caption(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from regard.config.language import StackPart
 from regard.config.recipe import Part, Rate, RecipeBase, TokenizerKind, TrainingPart
 
 PoolingName = Literal["attentive", "self-attentive", "query", "mean", "max", "max+self-attentive"]
@@ -40,7 +41,12 @@ class LabelledDataPart(Part):
 class ClassifierPart(Part):
     """An encoder, a pooling, an output layer. `hidden` is one direction of a recurrent encoder; a Transformer has
     `embedding` features throughout, `heads` and `feed_forward`. `hops` are the looks of the self-attentive and query
-    poolings, which `penalty` keeps apart (Lin et al. 2017)."""
+    poolings, which `penalty` keeps apart (Lin et al. 2017).
+
+    With `pretrained`, a run of masked-language-model, the encoder and its tokenizer are that run's, and for the first
+    `frozen_epochs` only what is new learns. `stack` is what its encoder is made of, `context` how many tokens that
+    reads; training fills them in, so that the run stands without the other one.
+    """
 
     encoder: Literal["recurrent", "transformer"] = "recurrent"
     cell: Literal["rnn", "gru", "lstm"] = "gru"
@@ -55,10 +61,19 @@ class ClassifierPart(Part):
     dropout: Rate = 0.3
     output_dropout: Rate = 0.5
     word_dropout: Rate = 0.1
+    pretrained: str | None = None
+    frozen_epochs: Annotated[int, Field(ge=0)] = 0
+    stack: StackPart | None = None
+    context: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> ClassifierPart:
-        if self.encoder == "transformer" and self.embedding % self.heads:
+        if self.pretrained is None and self.frozen_epochs:
+            raise ValueError(f"frozen_epochs = {self.frozen_epochs} is of an encoder that is pretrained: name its run")
+        if self.pretrained is None and (self.stack is not None or self.context is not None):
+            raise ValueError("stack and context follow from the run that pretrained names: leave them out")
+        own = self.pretrained is None and self.encoder == "transformer"
+        if own and self.embedding % self.heads:
             raise ValueError(f"embedding = {self.embedding} cannot be shared out evenly among heads = {self.heads}")
         if self.penalty and "self-attentive" not in self.pooling:
             raise ValueError(f'penalty keeps several looks apart, and pooling = "{self.pooling}" has none: set it to 0')
@@ -75,6 +90,8 @@ TRAINING: dict[str, Any] = {
     "validate_every": 100,
     "save_every": 100,
 }
+# An encoder that has learned from other text is moved with care, and by what is new with it.
+FINE_TUNING: dict[str, Any] = {**TRAINING, "learning_rate": 1e-3}
 
 
 class ClassificationRecipe(RecipeBase):
@@ -87,9 +104,12 @@ class ClassificationRecipe(RecipeBase):
     @classmethod
     def _schedule(cls, tree: Any) -> Any:
         """What a recipe leaves out of `training` is this task's, not translation's."""
-        if not isinstance(tree, dict) or not isinstance(tree.get("training"), dict):
+        if not isinstance(tree, dict):
             return tree
-        given = tree["training"]
+        given, model = tree.get("training", {}), tree.get("model")
+        if not isinstance(given, dict):
+            return tree
         budget = any(given.get(name) is not None for name in ("steps", "minutes", "epochs"))
-        below = {k: v for k, v in TRAINING.items() if not (budget and k == "epochs")}
+        defaults = FINE_TUNING if isinstance(model, dict) and model.get("pretrained") is not None else TRAINING
+        below = {k: v for k, v in defaults.items() if not (budget and k == "epochs")}
         return {**tree, "training": {**below, **given}}

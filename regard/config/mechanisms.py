@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from regard.config.reading import recipe_of
-from regard.config.recipe import NormalizerName, RecurrentPart, ScoreName, TransformerPart
+from regard.config.recipe import HiddenMarkovPart, NormalizerName, RecurrentPart, ScoreName, TransformerPart
 from regard.errors import UsageError
 
 Tree = dict[str, Any]
@@ -67,6 +67,10 @@ def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe
     change = mechanism(text)
     part = recipe_of(tree, origin).model
     model: Tree = {"kind": part.kind, **tree.get("model", {})}
+    if isinstance(part, HiddenMarkovPart):
+        raise UsageError(
+            f"'{text}' would change nothing, for {origin} is of a hidden Markov model: choose another kind"
+        )
     if isinstance(part, TransformerPart):
         if "decoder" in change:
             raise UsageError(

@@ -48,12 +48,14 @@ class Corpus:
         )
 
 
-def preset(corpus: Corpus, kind: Literal["recurrent", "transformer"] | None = None) -> Tree:
+def preset(corpus: Corpus, kind: Literal["recurrent", "transformer", "hidden-markov"] | None = None) -> Tree:
     """A recipe's tree for a corpus and, if it was chosen, a family of models."""
     spelled = corpus.spells_source or corpus.symbols_in_source
     data = _spelling_data(corpus) if spelled else _text_data(corpus)
     if kind == "recurrent":
         return {"data": data, **_recurrent(corpus, spelled)}
+    if kind == "hidden-markov":
+        return {"data": data, **_hidden_markov(corpus)}
     return {"data": data, **_transformer(corpus, spelled)}
 
 
@@ -112,6 +114,12 @@ def _recurrent(corpus: Corpus, spelled: bool) -> Tree:
     }
     training = {"learning_rate": 2e-3, "warmup": 200, "batch_tokens": 2048}
     return {"model": model, "training": {**training, **_budget(corpus)}}
+
+
+def _hidden_markov(corpus: Corpus) -> Tree:
+    """What is sure is sure: smoothing would spread each word over the whole lexicon."""
+    training = {"learning_rate": 4e-3, "warmup": 100, "batch_tokens": 4096, "label_smoothing": 0.0}
+    return {"model": {"kind": "hidden-markov"}, "training": {**training, **_budget(corpus), "average": 1}}
 
 
 def _budget(corpus: Corpus) -> Tree:

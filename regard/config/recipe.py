@@ -266,7 +266,16 @@ class TransformerPart(Part):
         return self
 
 
-ModelPart = Annotated[RecurrentPart | TransformerPart, Field(discriminator="kind")]
+class HiddenMarkovPart(Part):
+    """A lexicon of vectors and the jumps between source words: to align words, not to translate."""
+
+    kind: Literal["hidden-markov"]
+    dim: PositiveInt = 128
+    reach: PositiveInt = 10
+    null: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+
+
+ModelPart = Annotated[RecurrentPart | TransformerPart | HiddenMarkovPart, Field(discriminator="kind")]
 
 
 class TrainingPart(Part):

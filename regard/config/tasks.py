@@ -9,6 +9,7 @@ from typing import Any
 from regard.config.autoencoder import AutoencoderRecipe
 from regard.config.captioning import CaptioningRecipe
 from regard.config.classification import ClassificationRecipe
+from regard.config.forecasting import ForecastingRecipe
 from regard.config.language import LanguageModelRecipe, MaskedLanguageModelRecipe
 from regard.config.reading import recipe_of
 from regard.config.recipe import Recipe, RecipeBase
@@ -23,6 +24,7 @@ RECIPES: dict[str, type[RecipeBase]] = {
     "classification": ClassificationRecipe,
     "language-model": LanguageModelRecipe,
     "masked-language-model": MaskedLanguageModelRecipe,
+    "forecasting": ForecastingRecipe,
 }
 
 

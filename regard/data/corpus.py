@@ -80,7 +80,7 @@ def build_corpus(
     A pair of which a side is longer than `max_length` tokens is left out. RegardError if the disk is full.
     """
     if made_of(folder) == fingerprint:
-        return _open(folder)
+        return open_corpus(folder)
     beside = folder.with_name(folder.name + ".part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
@@ -93,7 +93,7 @@ def build_corpus(
         raise RegardError(
             f"{folder} cannot be written ({error.strerror}): make room or choose another folder"
         ) from error
-    return _open(folder)
+    return open_corpus(folder)
 
 
 def _write(
@@ -148,7 +148,7 @@ def _dtype(folder: Path) -> np.dtype:
     return np.dtype(json.loads((folder / "dtype.json").read_text(encoding="utf-8")))
 
 
-def _open(folder: Path) -> Corpus:
+def open_corpus(folder: Path) -> Corpus:
     starts, sources, rows, too_long = (np.load(folder / f"{name}.npy") for name in ARRAYS)
     dtype = _dtype(folder)
     if starts[-1] == 0:

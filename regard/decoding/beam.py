@@ -13,6 +13,7 @@ from torch import Tensor
 from regard.batch import BOS, EOS
 from regard.decoding.constraints import Constraints, Prefix, Rules
 from regard.decoding.hypothesis import Hypothesis
+from regard.decoding.observing import Observer, Step, Steps, drain
 from regard.errors import UsageError
 from regard.state import Decoder
 
@@ -37,7 +38,6 @@ class _Ended:
         return [h for _, _, h in sorted(self.heap, reverse=True)[:number]]
 
 
-@torch.inference_mode()
 def beam_search(
     decoder: Decoder,
     memory: Any,
@@ -48,6 +48,7 @@ def beam_search(
     length_penalty: float = 1.0,
     exact: bool = False,
     prefix: Prefix = None,
+    observe: Observer | None = None,
 ) -> list[list[Hypothesis]]:
     """The `nbest` best hypotheses found for each source while `beam` are kept alive, best first.
 
@@ -56,6 +57,32 @@ def beam_search(
     hypotheses have ended, as in fairseq and OpenNMT; with `exact`, when moreover no living one can still overtake
     the worst of the `nbest`.
     """
+    steps = beam_steps(
+        decoder,
+        memory,
+        constraints,
+        beam=beam,
+        nbest=nbest,
+        length_penalty=length_penalty,
+        exact=exact,
+        prefix=prefix,
+    )
+    return drain(steps, observe)
+
+
+@torch.inference_mode()
+def beam_steps(
+    decoder: Decoder,
+    memory: Any,
+    constraints: Constraints | None = None,
+    *,
+    beam: int = 5,
+    nbest: int = 1,
+    length_penalty: float = 1.0,
+    exact: bool = False,
+    prefix: Prefix = None,
+) -> Steps:
+    """`beam_search`, step by step. At each, the 2·`beam` best continuations of a source are its candidates."""
     if beam < 1 or nbest < 1:
         raise UsageError(f"beam is {beam} and nbest {nbest}: write numbers of at least 1")
     if nbest > beam:
@@ -87,6 +114,7 @@ def beam_search(
         kept = best.topk(min(beam, best.shape[1]), dim=1)
         scores = kept.values
         done = _done(ended, alive, scores, rules.longest, beam, nbest, length_penalty, exact)
+        shown = Step(said.shape[1], alive, width, parents, chosen, gains, ending, kept.indices, done)
         stay = (~done).nonzero()[:, 0]
         if len(stay) < len(alive):
             alive, scores, memory = alive[stay], scores[stay], memory.select(stay)
@@ -96,6 +124,7 @@ def beam_search(
         said = torch.cat((said[rows], tokens), dim=1)
         gained = torch.cat((gained[rows], gains[stay].gather(1, pick).view(-1, 1)), dim=1)
         state = state.select(rows)
+        yield shown
     return [source.best(nbest) for source in ended]
 
 

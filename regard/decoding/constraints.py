@@ -18,7 +18,8 @@ Prefix = Sequence[Sequence[int]] | None
 @dataclass(frozen=True)
 class Constraints:
     """`max_length` and `min_length` count tokens without EOS: one number, or one per source [B]. A hypothesis of
-    the largest length can only end. `no_repeat_ngram = n` forbids that n tokens in a row occur twice (0: off)."""
+    the largest length can only end. `no_repeat_ngram = n` forbids that n tokens in a row occur twice (0: off); what
+    cannot go on without a repetition ends, be it below its least length."""
 
     max_length: int | Int[Tensor, " B"] = 256
     min_length: int | Int[Tensor, " B"] = 0
@@ -69,10 +70,14 @@ class Rules:
         forced = self._forced(step, owners)
         kept = None if forced is None else logits.gather(1, forced.clamp_min(0)[:, None])
         logits[:, self.banned] = -torch.inf
+        end = logits[:, EOS].clone()
         if step < self._latest_start:
-            logits[:, EOS] = logits[:, EOS].masked_fill(step < self.shortest[owners], -torch.inf)
+            logits[:, EOS] = end.masked_fill(step < self.shortest[owners], -torch.inf)
         if self.ngram:
             self._forbid_repeats(logits, said)
+            if step < self._latest_start:
+                stuck = (logits == -torch.inf).all(dim=-1)
+                logits[:, EOS] = torch.where(stuck, end, logits[:, EOS])
         if step >= self._first_end:
             full = step >= self.longest[owners]
             end = logits[:, EOS].clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -12,20 +12,36 @@ from torch import Tensor
 from regard.batch import BOS, EOS
 from regard.decoding.constraints import Constraints, Prefix, Rules
 from regard.decoding.hypothesis import Hypothesis
+from regard.decoding.observing import Observer, Step, Steps, drain
 from regard.state import Decoder
 
 Choose = Callable[[Float[Tensor, "N V"], Int[Tensor, " N"]], Int[Tensor, " N"]]
 
 
-@torch.inference_mode()
 def greedy(
-    decoder: Decoder, memory: Any, constraints: Constraints | None = None, *, prefix: Prefix = None
+    decoder: Decoder,
+    memory: Any,
+    constraints: Constraints | None = None,
+    *,
+    prefix: Prefix = None,
+    observe: Observer | None = None,
 ) -> list[list[Hypothesis]]:
     """The likeliest token at each step; one hypothesis per source."""
-    return [[h] for h in walk(decoder, memory, constraints or Constraints(), prefix, lambda v, _: v.argmax(dim=-1))]
+    return drain(greedy_steps(decoder, memory, constraints, prefix=prefix), observe)
 
 
-def walk(decoder: Decoder, memory: Any, constraints: Constraints, prefix: Prefix, choose: Choose) -> list[Hypothesis]:
+@torch.inference_mode()
+def greedy_steps(
+    decoder: Decoder, memory: Any, constraints: Constraints | None = None, *, prefix: Prefix = None
+) -> Steps:
+    """`greedy`, step by step."""
+    likeliest = walk(decoder, memory, constraints or Constraints(), prefix, lambda v, _: v.argmax(dim=-1))
+    return [[h] for h in (yield from likeliest)]
+
+
+def walk(
+    decoder: Decoder, memory: Any, constraints: Constraints, prefix: Prefix, choose: Choose
+) -> Generator[Step, None, list[Hypothesis]]:
     """Says tokens until each source has ended; an ended one leaves the batch.
 
     `choose` gets logits with -inf for what may not be said, and the number of the source of each row.
@@ -39,12 +55,15 @@ def walk(decoder: Decoder, memory: Any, constraints: Constraints, prefix: Prefix
     said = torch.empty((sources, 0), dtype=torch.long, device=device)
     gained = torch.empty((sources, 0), device=device)
     found: list[Hypothesis | None] = [None] * sources
+    only = torch.zeros_like(tokens)  # the parent and the place of the one candidate of each source
     while len(owners):
         logits, state = decoder(tokens, state, memory)
         values, total = rules.apply(logits[:, -1], said, owners)
         chosen = choose(values, owners)[:, None]
         gained = torch.cat((gained, values.gather(1, chosen) - total), dim=1)
         ended = chosen[:, 0] == EOS
+        alone = only[: len(owners)]
+        step = Step(said.shape[1], owners, 1, alone, chosen, gained[:, -1:], ended[:, None], alone, ended)
         if bool(ended.any()):
             rows = ended.nonzero()[:, 0]
             for owner, ids, each in zip(owners[rows].tolist(), said[rows].tolist(), gained[rows].tolist(), strict=True):
@@ -54,4 +73,5 @@ def walk(decoder: Decoder, memory: Any, constraints: Constraints, prefix: Prefix
             state, memory = state.select(stay), memory.select(stay)
         said = torch.cat((said, chosen), dim=1)
         tokens = chosen
+        yield step
     return [h for h in found if h is not None]

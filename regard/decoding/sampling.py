@@ -12,11 +12,11 @@ from torch import Tensor
 from regard.decoding.constraints import Constraints, Prefix
 from regard.decoding.greedy import walk
 from regard.decoding.hypothesis import Hypothesis
+from regard.decoding.observing import Observer, Steps, drain
 from regard.errors import UsageError
 from regard.state import Decoder
 
 
-@torch.inference_mode()
 def sample(
     decoder: Decoder,
     memory: Any,
@@ -29,6 +29,7 @@ def sample(
     count: int = 1,
     numbers: Sequence[int] | None = None,
     prefix: Prefix = None,
+    observe: Observer | None = None,
 ) -> list[list[Hypothesis]]:
     """`count` draws per source, in the order drawn. Scores are the model's log-probabilities at temperature 1.
 
@@ -37,6 +38,36 @@ def sample(
     from `seed`, its number and the number of the source (`numbers`, else its place), so a draw does not depend on what
     else is in the batch.
     """
+    steps = sample_steps(
+        decoder,
+        memory,
+        constraints,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        count=count,
+        numbers=numbers,
+        prefix=prefix,
+    )
+    return drain(steps, observe)
+
+
+@torch.inference_mode()
+def sample_steps(
+    decoder: Decoder,
+    memory: Any,
+    constraints: Constraints | None = None,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 1,
+    count: int = 1,
+    numbers: Sequence[int] | None = None,
+    prefix: Prefix = None,
+) -> Steps:
+    """`sample`, step by step, one draw after the other: the next one begins where the number of the step is 0 again."""
     if temperature < 0:
         raise UsageError(
             f"temperature is {temperature:g}: write 0 for the likeliest token, 1 for the model's own chances"
@@ -64,7 +95,7 @@ def sample(
             noise = torch.stack([torch.rand(logits.shape[1], generator=generators[owner]) for owner in owners.tolist()])
             return (allowed - (-noise.clamp_min(1e-20).log()).log().to(allowed.device)).argmax(dim=-1)
 
-        draws.append(walk(decoder, memory, constraints or Constraints(), prefix, choose))
+        draws.append((yield from walk(decoder, memory, constraints or Constraints(), prefix, choose)))
     return [list(each) for each in zip(*draws, strict=True)]
 
 

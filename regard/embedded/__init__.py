@@ -1,6 +1,8 @@
-"""Data small enough to come with the package: CMUdict, English spelling → pronunciation.
+"""What is small enough to come with the package: CMUdict, English spelling → pronunciation, and a model from English to
+French.
 
-The notice that goes with it is `CMUDICT-LICENSE` in this folder; `README.md` there gives format and counts.
+The notice that goes with the dictionary is `CMUDICT-LICENSE` in this folder; `README.md` there gives format and counts,
+and says what the model was trained on.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 from regard.errors import RegardError, UsageError
@@ -37,3 +40,15 @@ def pronunciations(split: Literal["train", "dev"]) -> list[tuple[str, list[str]]
             f"regard/embedded/cmudict.tsv.gz cannot be read ({error}): install Regard again, its files are damaged"
         ) from error
     return list(found.items())
+
+
+def english_french() -> Path:
+    """The folder of a run that translates from English to French.
+
+    Raises:
+        RegardError: it is not there.
+    """
+    folder = Path(str(files(__name__).joinpath("english-french")))
+    if not (folder / "model.safetensors").is_file():
+        raise RegardError(f"{folder} holds no model: install Regard again, its files are damaged")
+    return folder

@@ -2,6 +2,7 @@
 
 from regard.models.copying import CopyingDecoder
 from regard.models.encoder_decoder import EncoderDecoder
+from regard.models.hidden_markov import HiddenMarkovDecoder, SourceTokens
 from regard.models.lexical import LexicalDecoder
 from regard.models.recurrent import (
     BahdanauDecoder,
@@ -19,12 +20,14 @@ __all__ = [
     "CopyingDecoder",
     "EncoderDecoder",
     "FixedDecoder",
+    "HiddenMarkovDecoder",
     "LexicalDecoder",
     "LuongDecoder",
     "RecurrentDecoder",
     "RecurrentEncoder",
     "RecurrentMemory",
     "RecurrentState",
+    "SourceTokens",
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerMemory",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from regard.attention import Attend, attends, capture
 from regard.batch import within
 from regard.models.copying import CopyingDecoder
+from regard.models.hidden_markov import HiddenMarkovDecoder
 from regard.models.lexical import LexicalDecoder
 
 
@@ -77,32 +78,44 @@ class EncoderDecoder(nn.Module):
             memory = self.remember(batch)
             joint = self.decoder.joint(batch.target[:, :-1], said, self.decoder.start(memory), memory)
             return joint.logsumexp(dim=-1)[real]
+        if isinstance(self.decoder, HiddenMarkovDecoder):
+            memory = self.remember(batch)
+            return self.decoder.likelihood(batch.target[:, :-1], said, self.decoder.start(memory), memory)[real]
         log_p, labels = self.log_probabilities(batch)
         return log_p.gather(1, labels[:, None])[:, 0]
 
     def aligned(self, batch: Targets) -> Float[Tensor, "B L H T S"]:
         """`look`, and above it, for a model that translates by a lexicon, which source token said each token: rows of
-        zeros where it was none but the end."""
+        zeros where it was none but the end, or more likely no word at all."""
         seen = self.look(batch)
+        if isinstance(self.decoder, HiddenMarkovDecoder):
+            return seen * (seen.amax(dim=-1) > 1 - seen.sum(dim=-1))[..., None]
         if not isinstance(self.decoder, LexicalDecoder):
             return seen
-        said, _ = self._said(batch)
         with torch.inference_mode():
-            memory = self.remember(batch)
-            found = self.decoder.posterior(batch.target[:, :-1], said, self.decoder.start(memory), memory).float()
+            found = self._posterior(batch, self.decoder)
             ends = (self.read(batch).sum(dim=1) - 1)[:, None].expand(-1, found.shape[1])
             found = found * (found.argmax(dim=-1) != ends)[..., None]
         top = found[:, None, None].expand(-1, 1, seen.shape[2], -1, -1)
         return torch.cat((seen, top), dim=1)
 
     def look(self, batch: Targets) -> Float[Tensor, "B L H T S"]:
-        """The weights of the L `sights` while the targets are said, in one pass, without gradient."""
+        """The weights of the L `sights` while the targets are said, in one pass, without gradient. A hidden Markov model
+        has one layer, of which source word said each token in the light of the whole target."""
+        if isinstance(self.decoder, HiddenMarkovDecoder):
+            with torch.inference_mode():
+                return self._posterior(batch, self.decoder)[:, None, None]
         names = self.sights()
         with torch.inference_mode(), capture(self, names) as seen:
             self._teach(batch)
             layers = [seen.steps(name).float() for name in names]
         # A recurrent decoder has one head, and says nothing of it.
         return torch.stack([w if w.ndim == 4 else w[:, None] for w in layers], dim=1)
+
+    def _posterior(self, batch: Targets, decoder: LexicalDecoder | HiddenMarkovDecoder) -> Float[Tensor, "B T S"]:
+        memory = self.remember(batch)
+        said, _ = self._said(batch)
+        return decoder.posterior(batch.target[:, :-1], said, decoder.start(memory), memory).float()
 
     def _teach(self, batch: Targets) -> Float[Tensor, "B T F"]:
         memory = self.remember(batch)
@@ -119,12 +132,17 @@ class EncoderDecoder(nn.Module):
     def copies(self) -> bool:
         """Whether what it says comes from the source tokens, wholly or in part, so that its logits are no linear
         layer's."""
-        return isinstance(self.decoder, CopyingDecoder | LexicalDecoder)
+        return isinstance(self.decoder, CopyingDecoder | LexicalDecoder | HiddenMarkovDecoder)
 
     @property
     def lexical(self) -> bool:
-        """Whether each token is said by one source token, so that `aligned` has a layer more than `look`."""
-        return isinstance(self.decoder, LexicalDecoder)
+        """Whether each token is said by one source token, so that the topmost layer of `aligned` says which."""
+        return isinstance(self.decoder, LexicalDecoder | HiddenMarkovDecoder)
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is anything to see of what it attends to; not so with a fixed context."""
+        return bool(self.looking) or self.lexical
 
     @property
     def output(self) -> nn.Linear:

@@ -8,14 +8,33 @@ a probability here, so words are aligned far better than by the weights of a Tra
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from regard.attention import Attend, record
+from regard.attention import Attend, fold, record, unfold
 from regard.layers import Embedding
+from regard.state import Memory, Rows
+
+
+@dataclass(frozen=True)
+class Lexicon(Rows):
+    """What the source tokens say, `[B, S, V]`, once it has been asked for: every step of a search asks for the same,
+    and a training for less."""
+
+    known: list[Float[Tensor, "B S V"]] = field(default_factory=list)
+
+    def select(self, rows: Int[Tensor, " N"]) -> Lexicon:
+        return Lexicon([said.index_select(0, rows) for said in self.known])
+
+
+@dataclass(frozen=True)
+class LexicalMemory(Memory):
+    inner: Any = None  # that of the decoder whose attention chooses
+    lexicon: Lexicon = field(default_factory=Lexicon)
 
 
 class LexicalDecoder(nn.Module):
@@ -45,20 +64,25 @@ class LexicalDecoder(nn.Module):
         return self.table
 
     def prepare(self, memory: Any) -> Any:
-        return self.decoder.prepare(memory)
+        inner = self.decoder.prepare(memory)
+        return LexicalMemory(inner.values, inner.lengths, inner.source, inner)
 
     def start(self, memory: Any) -> Any:
-        return self.decoder.start(memory)
+        return self.decoder.start(memory.inner)
 
     def features(self, tokens: Int[Tensor, "N T"], state: Any, memory: Any) -> tuple[Float[Tensor, "N T F"], Any]:
-        return self.decoder.features(tokens, state, memory)
+        return self.decoder.features(tokens, state, memory.inner)
 
     def forward(self, tokens: Int[Tensor, "N T"], state: Any, memory: Any) -> tuple[Float[Tensor, "N T V"], Any]:
         """The logarithm of P for the token after each of `tokens`."""
         weights, state = self._look(tokens, state, memory)
-        said = torch.softmax(_wide(self.table(self.words(memory.source))), dim=-1)  # [B, S, V]
-        chances = weights.unflatten(0, (len(memory), -1)).to(said.dtype) @ said[:, None]
-        return chances.flatten(0, 1).clamp_min(1e-20).log(), state
+        known = memory.lexicon.known
+        if not known:
+            known.append(torch.softmax(wide(self.table(self.words(memory.source))), dim=-1))
+        said = known[0]
+        # Hypotheses stand side by side, so that the lexicon of their source is not copied for each.
+        chances = unfold(fold(weights.to(said.dtype), len(memory)) @ said, len(weights))
+        return chances.clamp_min(1e-20).log(), state
 
     def joint(
         self, tokens: Int[Tensor, "B T"], said: Int[Tensor, "B T"], state: Any, memory: Any
@@ -73,7 +97,7 @@ class LexicalDecoder(nn.Module):
         read = embedding(place, words)  # [B, S, F]
         wanted = embedding(said, self.table.weight).to(read.dtype) @ read.transpose(-1, -2)  # [B, T, S]
         bias = embedding(said, self.table.bias[:, None])
-        lexical = _wide(wanted) + bias - embedding(place, totals[:, None])[..., 0][:, None, :]
+        lexical = wide(wanted) + bias - embedding(place, totals[:, None])[..., 0][:, None, :]
         return weights.to(lexical.dtype).clamp_min(1e-20).log() + lexical
 
     def posterior(
@@ -84,7 +108,7 @@ class LexicalDecoder(nn.Module):
 
     def _look(self, tokens: Tensor, state: Any, memory: Any) -> tuple[Float[Tensor, "N T S"], Any]:
         with record([self.sights[-1]]) as [seen]:
-            features, state = self.decoder.features(tokens, state, memory)
+            features, state = self.decoder.features(tokens, state, memory.inner)
         rows, steps = features.shape[:2]
         weights = seen.weights()
         if weights.shape[:-1].numel() > rows * steps:
@@ -131,7 +155,7 @@ def _slices(x: Tensor, weight: Tensor, bias: Tensor, low: bool) -> Iterator[tupl
     size = max(16, SLICE_ELEMENTS // weight.shape[0])
     for start in range(0, x.shape[0], size):
         rows = slice(start, start + size)
-        yield rows, _wide(torch.addmm(b, x[rows].to(dtype), w))
+        yield rows, wide(torch.addmm(b, x[rows].to(dtype), w))
 
 
 def linear_logsumexp(
@@ -143,5 +167,5 @@ def linear_logsumexp(
         return _LinearLogSumExp.apply(x, weight, bias, low)  # type: ignore[no-any-return]
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()

@@ -35,6 +35,7 @@ from regard.models.classifier import Classifier
 from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
+from regard.run.pretrained import Pretrained, Thawing
 from regard.tasks import classification
 from regard.tasks.classification import Prediction
 from regard.training.checkpoint import load_parameters, load_tensors, parameters_of, save_tensors, write_text
@@ -49,7 +50,7 @@ READ_AHEAD = 512
 class ClassificationJob:
     recipe: ClassificationRecipe
     network: Classifier
-    batches: ClassificationBatches
+    batches: Thawing
     valid: ClassificationBatches
     gold: Labelled
     finished: ClassifierModel
@@ -63,6 +64,9 @@ class ClassificationJob:
     @classmethod
     def begin(cls, tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Self:
         recipe = _recipe(tree, folder, origin, resume)
+        begun = None if recipe.model.pretrained is None or folder.resumable else Pretrained(recipe.model.pretrained)
+        if begun is not None and not resume:
+            recipe = begun.fill(recipe)
         data = recipe.data
         items = _read(data, "")
         if items is None:
@@ -79,7 +83,7 @@ class ClassificationJob:
         if resume:
             tokenizer = _side(folder)
         else:
-            tokenizer = Tokenizer.train(data.tokenizer, (text for _, text, _ in items.rows), data.vocabulary)
+            tokenizer = begun.tokenizer() if begun is not None else _new_tokenizer(data, items)
             tokenizer.save(folder.tokenizer("source", True))
             labels.save(_labels(folder))
         corpus, apart = (labelled_corpus(of, tokenizer, labels, max_length=data.max_length) for of in (items, valid))
@@ -89,12 +93,16 @@ class ClassificationJob:
             write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
         console.print(f"{labels.size} classes, {tokenizer.size:,} {tokenizer.kind} in the vocabulary", highlight=False)
         torch.manual_seed(recipe.seed)
-        network = classifier(recipe.model, tokenizer.size, labels.size).to(build.device(recipe.training.device))
+        network = classifier(recipe.model, tokenizer.size, labels.size)
+        if begun is not None:
+            begun.load_into(network.encoder)
+            console.print(f"the encoder is that of {begun.folder.path}", highlight=False)
+        network.to(build.device(recipe.training.device))
         size = recipe.training.batch_tokens
         return cls(
             recipe,
             network,
-            ClassificationBatches(corpus, size, recipe.seed),
+            Thawing(ClassificationBatches(corpus, size, recipe.seed), network.encoder, recipe.model.frozen_epochs),
             ClassificationBatches(apart, size, 0, shuffle=False),
             valid,
             ClassifierModel(network, tokenizer, labels, recipe, folder.path.name),
@@ -105,6 +113,7 @@ class ClassificationJob:
 
     def loss(self, batch: ClassificationBatch) -> Loss:
         training = self.recipe.training
+        self.batches.set()
         return classification.loss(
             self.network,
             batch,
@@ -248,6 +257,10 @@ def _read(data: LabelledDataPart, which: str) -> Labelled | None:
     if source is not None and target is not None:
         return read_labelled(TextPairs(Path(source), Path(target)))
     return None if table is None else read_labelled(LabelledTable(Path(table)))
+
+
+def _new_tokenizer(data: LabelledDataPart, items: Labelled) -> Tokenizer:
+    return Tokenizer.train(data.tokenizer, (text for _, text, _ in items.rows), data.vocabulary)
 
 
 def _labels(folder: RunFolder) -> Path:

@@ -17,7 +17,7 @@ from regard.run.folder import RunFolder
 from regard.run.training import train
 from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
-from regard.view import PageItem, draw, page
+from regard.view import draw, page
 
 EXAMPLES = ("attention", "knowledge", "translate", "beautiful", "physics")
 
@@ -77,7 +77,7 @@ def _show(model: Model, out: Path, console: Console) -> None:
         if prediction.attention is not None:
             print(draw(prediction.attention, width=console.width, color=console.is_terminal))
     html = out / "attention.html"
-    write_text(html, page([PageItem(p.source, p.text, p.score, p.attention) for p in predictions], "regard demo"))
+    write_text(html, page([p.page_item() for p in predictions], "regard demo"))
     console.print(
         f"\nThe same, to click on: {html}\n\nNext, try a word of your own, or your own data:\n"
         f"  regard show {out} tyrannosaurus\n"

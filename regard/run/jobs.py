@@ -10,6 +10,7 @@ from regard.run.captioning.job import CaptioningJob
 from regard.run.classification import ClassificationJob
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
+from regard.run.forecasting.job import ForecastingJob
 from regard.run.job import Job
 from regard.run.language.jobs import LanguageModelJob, MaskedLanguageModelJob
 from regard.run.questions.job import QuestionJob
@@ -34,5 +35,7 @@ def begin(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: 
             return MaskedLanguageModelJob.begin(tree, folder, console, origin, resume)
         case "visual-question":
             return QuestionJob.begin(tree, folder, console, origin, resume)
+        case "forecasting":
+            return ForecastingJob.begin(tree, folder, console, origin, resume)
         case other:
             raise AssertionError(f"{other} is a task without a job")

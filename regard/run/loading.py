@@ -9,6 +9,7 @@ from regard.run.autoencoder.job import PictureModel
 from regard.run.captioning.model import CaptionModel
 from regard.run.classification import ClassifierModel
 from regard.run.folder import RunFolder
+from regard.run.forecasting.model import ForecastModel
 from regard.run.language.causal import LanguageModel
 from regard.run.language.masked import MaskedLanguageModel
 from regard.run.questions.model import QuestionModel
@@ -19,6 +20,7 @@ EXAMPLES = {
     "autoencoder": ("compress {run} IN.png OUT", "evaluate {run} --data FILE"),
     "captioning": ("show {run} PICTURE", "predict {run} PICTURES.txt"),
     "classification": ('show {run} "…"', "predict {run} FILE"),
+    "forecasting": ("show {run} FILE.csv", "predict {run} FILE.csv"),
     "language-model": ('show {run} "…"', "evaluate {run} --data FILE"),
     "masked-language-model": ('show {run} "… [MASK] …"', "evaluate {run} --data FILE"),
     "translation": ('show {run} "…"', "predict {run} FILE"),
@@ -40,6 +42,8 @@ def load(run: str | Path, device: str = "auto") -> Any:
             return CaptionModel.load(run, device)
         case "classification":
             return ClassifierModel.load(run, device)
+        case "forecasting":
+            return ForecastModel.load(run, device)
         case "language-model":
             return LanguageModel.load(run, device)
         case "masked-language-model":

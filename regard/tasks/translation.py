@@ -14,7 +14,16 @@ from regard.attention import Hard, Record, record
 from regard.batch import BOS, EOS, Batch, rectangle, within
 from regard.config import DecodingPart, TrainingPart
 from regard.data import Tokenizer
-from regard.decoding import Constraints, Hypothesis, beam_search, greedy, sample
+from regard.decoding import (
+    Constraints,
+    Hypothesis,
+    Steps,
+    Trees,
+    beam_steps,
+    drain,
+    greedy_steps,
+    sample_steps,
+)
 from regard.errors import UsageError
 from regard.evaluation import Bleu, CharacterErrorRate, Chrf, ExactMatch, ItemErrorRate, Metric, Ter, TokenErrorRate
 from regard.models import EncoderDecoder
@@ -186,8 +195,10 @@ def search(
     sources: Sequence[Sequence[int]],
     how: Search,
     prefixes: Sequence[Sequence[int]] | None = None,
+    trees: Trees | None = None,
 ) -> list[list[Hypothesis]]:
-    """Hypotheses for each source (ids without special tokens), best first, in the order given.
+    """Hypotheses for each source (ids without special tokens), best first, in the order given. `trees` take down
+    what was considered for each.
 
     Sources of like length go together, so that nothing waits for the longest of all.
     """
@@ -202,16 +213,24 @@ def search(
         chosen, order = order[:rows], order[rows:]
         ids, lengths = rectangle([[*sources[i], EOS] for i in chosen])
         prefix = None if prefixes is None else [list(prefixes[i]) for i in chosen]
-        for i, hypotheses in zip(
-            chosen, _search(model, ids.to(device), lengths.to(device), how, prefix, chosen), strict=True
-        ):
+        steps = _search_steps(model, ids.to(device), lengths.to(device), how, prefix, chosen)
+        for i, hypotheses in zip(chosen, drain(steps, None if trees is None else trees.of(chosen)), strict=True):
             found[i] = hypotheses
     return found
 
 
-def _search(
+def search_steps(model: EncoderDecoder, source: Sequence[int], how: Search, prefix: Sequence[int] = ()) -> Steps:
+    """`search` for one source, step by step."""
+    model.eval()
+    device = next(model.parameters()).device
+    ids, lengths = rectangle([[*source, EOS]])
+    return _search_steps(model, ids.to(device), lengths.to(device), how, [list(prefix)], [0])
+
+
+@torch.inference_mode()
+def _search_steps(
     model: EncoderDecoder, ids: Tensor, lengths: Tensor, how: Search, prefix: list[list[int]] | None, numbers: list[int]
-) -> list[list[Hypothesis]]:
+) -> Steps:
     longest = (lengths * how.max_length_ratio).ceil().long() + how.max_length_extra
     shortest = (lengths * how.min_length_ratio).floor().long()
     limits = Constraints(
@@ -219,24 +238,27 @@ def _search(
         min_length=shortest.clamp(max=how.max_length),
         no_repeat_ngram=how.no_repeat_ngram,
     )
-    with torch.inference_mode():
-        memory = model.encode(ids, lengths)
-        decoder: Any = model.decoder
-        if how.sampling is not None:
-            return sample(decoder, memory, limits, prefix=prefix, count=how.count, numbers=numbers, **how.sampling)
-        if how.beam == 1 and how.count == 1:
-            return greedy(decoder, memory, limits, prefix=prefix)
-        penalised = bool(how.coverage_penalty and model.looking)
-        found = beam_search(
-            decoder,
-            memory,
-            limits,
-            prefix=prefix,
-            beam=how.beam,
-            nbest=how.beam if penalised else how.count,
-            length_penalty=how.length_penalty,
+    memory = model.encode(ids, lengths)
+    decoder: Any = model.decoder
+    if how.sampling is not None:
+        return (
+            yield from sample_steps(
+                decoder, memory, limits, prefix=prefix, count=how.count, numbers=numbers, **how.sampling
+            )
         )
-        return _covering(model, ids, lengths, found, how) if penalised else found
+    if how.beam == 1 and how.count == 1:
+        return (yield from greedy_steps(decoder, memory, limits, prefix=prefix))
+    penalised = bool(how.coverage_penalty and model.looking)
+    found = yield from beam_steps(
+        decoder,
+        memory,
+        limits,
+        prefix=prefix,
+        beam=how.beam,
+        nbest=how.beam if penalised else how.count,
+        length_penalty=how.length_penalty,
+    )
+    return _covering(model, ids, lengths, found, how) if penalised else found
 
 
 def _covering(

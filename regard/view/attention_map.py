@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from regard.attention import reading
 from regard.errors import UsageError
-from regard.view.page import notebook
+from regard.view.page import framed
 
 END = "</s>"
 
@@ -93,12 +94,8 @@ class AttentionMap:
 
         So rows keep their sum. A word that has no token has a row or column of zeros.
         """
-        columns = np.zeros((len(self.source), len(self.source_words)), dtype=np.float32)
-        columns[np.arange(len(self.source)), self.source_word_of] = 1
-        rows = np.zeros((len(self.target_words), len(self.target)), dtype=np.float32)
-        rows[self.target_word_of, np.arange(len(self.target))] = 1
-        rows /= np.maximum(rows.sum(1, keepdims=True), 1)
-        return rows @ self.mean(layer, head) @ columns
+        target, source = self.target_word_of, self.source_word_of
+        return reading.words(self.mean(layer, head), target, len(self.target_words), source, len(self.source_words))
 
     def alignment(self, layer: int | None = None, head: int | None = None) -> list[tuple[int, int]]:
         """(source word, target word) pairs from 0: for each target word the source word it looks at most.
@@ -113,8 +110,7 @@ class AttentionMap:
 
     def entropy(self) -> Float[np.ndarray, "L H T"]:
         """-Σ w ln w of each row, in nats: 0 where one token has it all, ln S where all have the same."""
-        weights = np.clip(self.weights, 0, None)
-        return -(weights * np.log(np.where(weights > 0, weights, 1))).sum(-1)
+        return reading.entropy(self.weights)
 
     def to_json(self, *, packed: bool = False) -> dict[str, Any]:
         """All fields as JSON values; what the picture engine reads.
@@ -146,7 +142,7 @@ class AttentionMap:
 
     def _repr_html_(self) -> str:
         """The map in a notebook: a frame of its own, so that any number of them stand on one page."""
-        return notebook(self)
+        return framed(self)
 
 
 def _ends(tokens: Sequence[str]) -> int:

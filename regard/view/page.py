@@ -8,7 +8,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -16,26 +16,63 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from regard.view.attention_map import AttentionMap
 
+# A module stands after those it imports.
+MODULES = (
+    "dom.js",
+    "writing.js",
+    "numbers.js",
+    "colours.js",
+    "scene.js",
+    "branches.js",
+    "table.js",
+    "heatmap.js",
+    "lines.js",
+    "tree.js",
+    "heads.js",
+    "steps.js",
+    "sentences.js",
+    "engine.js",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PageItem:
-    """One prediction: the source and output as people read them, its log-probability, and what was looked at.
-    `label` says whose it is, where a page shows several models."""
+    """One prediction: the source and output as people read them (None: the words of the attention stand for
+    them), its log-probability, and what was looked at.
 
-    source: str
-    output: str
+    `label` says whose it is, where a page shows several models. `log_probabilities` has one number for each target
+    token of the attention, so that what was said in doubt can be marked. `nbest` are the other ways to say the same
+    source, this one first; `tree` is what the beam search tried: `{"nodes": [{"id", "parent", "step", "token",
+    "log_probability", "score", "state"}, …]}`, where the state is kept, pruned, finished or best.
+    """
+
+    source: str | None
+    output: str | None
     score: float | None
     attention: AttentionMap | None
     label: str | None = None
+    tree: Mapping[str, Any] | None = None
+    nbest: Sequence[PageItem] = ()
+    log_probabilities: Sequence[float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        shown = {
+        """What the picture engine reads; what there is none of is left out."""
+        shown: dict[str, Any] = {
             "source": self.source,
             "output": self.output,
-            "score": self.score if self.score is not None and math.isfinite(self.score) else None,
+            "score": _number(self.score),
             "attention": None if self.attention is None else self.attention.to_json(packed=True),
         }
-        return shown if self.label is None else shown | {"label": self.label}
+        if self.label is not None:
+            shown["label"] = self.label
+        if self.tree is not None:
+            shown["tree"] = {"nodes": [{key: _number(part) for key, part in n.items()} for n in self.tree["nodes"]]}
+        if self.nbest:
+            shown["nbest"] = [other.to_json() for other in self.nbest]
+        if self.log_probabilities is not None:
+            # A token that could not be said has probability 0, which a finite number must stand for.
+            shown["log_probabilities"] = [max(-1e4, float(each)) for each in self.log_probabilities]
+        return shown
 
 
 def page(predictions: Sequence[PageItem], title: str) -> str:
@@ -43,29 +80,36 @@ def page(predictions: Sequence[PageItem], title: str) -> str:
     return _document({"title": title, "items": [item.to_json() for item in predictions]}, title)
 
 
-def notebook(attention: AttentionMap) -> str:
+def _number(part: Any) -> Any:
+    """JSON holds no infinity and no NaN."""
+    return None if isinstance(part, float) and not math.isfinite(part) else part
+
+
+def framed(attention: AttentionMap) -> str:
     """A frame for a notebook cell. Its styles, names and keys cannot meet those of the notebook or another map."""
-    item = {"source": None, "output": None, "score": None, "attention": attention.to_json(packed=True)}
-    document = _document({"title": "", "items": [item]}, "Attention")
-    height = min(900, 330 + 30 * max(8, len(attention.target_words)))
+    document = _document({"title": "", "items": [PageItem(None, None, None, attention).to_json()]}, "Attention")
+    height = min(900, 400 + 30 * max(8, len(attention.target_words)))
     return (
-        f'<iframe srcdoc="{html.escape(document)}" sandbox="allow-scripts" title="Attention" '
+        f'<iframe srcdoc="{html.escape(document)}" sandbox="allow-scripts allow-downloads" title="Attention" '
         f'style="width:100%;height:{height}px;border:0;color-scheme:normal"></iframe>'
     )
 
 
 def engine(name: str) -> str:
-    """A part of the picture engine, `engine.js` or `engine.css`, as the page and the server use it."""
+    """A file of the picture engine, one of `MODULES` or `engine.css`, as the page and the server use it."""
     return files("regard.view").joinpath(name).read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """The modules of the engine as one script without imports or exports, in ASCII; it declares `show`."""
+    parts = [re.sub(r"^import .*;\n|^export ", "", engine(name), flags=re.MULTILINE) for name in MODULES]
+    return _plain("\n".join(parts))
 
 
 def _document(data: dict[str, Any], title: str) -> str:
     # The data stands first, so the engine finds it; its last line starts the engine.
-    script = (
-        _plain(engine("engine.js"))
-        + '\nshow(document.body, JSON.parse(document.getElementById("data").textContent));\n'
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    run = script() + '\nshow(document.body, JSON.parse(document.getElementById("data").textContent));\n'
+    digest = base64.b64encode(hashlib.sha256(run.encode("utf-8")).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     return f"""<!doctype html>
 <html lang="en">
@@ -81,7 +125,7 @@ def _document(data: dict[str, Any], title: str) -> str:
 <body>
 <noscript>This page draws with JavaScript, all of which is in this file.</noscript>
 <script type="application/json" id="data">{_embedded(data)}</script>
-<script type="module">{script}</script>
+<script type="module">{run}</script>
 </body>
 </html>
 """

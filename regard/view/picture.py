@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 
 from regard.data.images import pillow
 from regard.errors import UsageError
-from regard.view.terminal import SHADES, _cut, _padded, _visible
+from regard.view.terminal import SHADES, cut, padded, visible
 
 DARK = 0.2  # what is left of the light where nothing is looked at
 _TILE, _GAP, _TEXT = 192, 12, 26  # pixels of a contact sheet
@@ -124,7 +124,7 @@ def save_sheet(map: PictureMap, path: Path | str, *, columns: int = 5) -> None:
     for number, (word, pixels) in enumerate(tiles):
         left = _GAP + number % columns * step[0]
         top = _GAP + number // columns * step[1]
-        draw.text((left, top), _shortened(_visible(word), width, draw, font) if word else "", "black", font)
+        draw.text((left, top), _shortened(visible(word), width, draw, font) if word else "", "black", font)
         sheet.paste(library.fromarray(pixels), (left, top + _TEXT))
     try:
         sheet.save(path, format="PNG")
@@ -167,7 +167,7 @@ def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = Tru
     shown = []
     for start in range(0, len(tiles), across):
         row = tiles[start : start + across]
-        labels = [_padded(_cut(_visible(word), cells) if word else "", cells) for word, _ in row]
+        labels = [padded(cut(visible(word), cells) if word else "", cells) for word, _ in row]
         shown += ["  ".join(labels).rstrip(), *("  ".join(parts) for parts in zip(*(d for _, d in row), strict=True))]
         shown.append("")
     return "\n".join(shown[:-1])

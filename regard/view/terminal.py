@@ -47,11 +47,11 @@ def draw(
     if width < 40:
         raise UsageError(f"The width is {width} cells; a map needs at least 40.")
     weights = map.words(layer, head) if words else map.mean(layer, head)
-    source = [_visible(word) for word in (map.source_words if words else map.source)]
-    target = [_visible(word) for word in (map.target_words if words else map.target)]
+    source = [visible(word) for word in (map.source_words if words else map.source)]
+    target = [visible(word) for word in (map.target_words if words else map.target)]
     if not source or not target:
         return "There is nothing to draw: the source or the output is empty."
-    labels = [_cut(word, _LABEL) for word in target]
+    labels = [cut(word, _LABEL) for word in target]
     margin = max(cell_len(label) for label in labels)
     widths, headers = _columns(source, width - margin - 1)
     drawn: list[str] = []
@@ -69,7 +69,7 @@ def lines(map: AttentionMap, *, layer: int | None = None, head: int | None = Non
     """For each target word the source word that it looks at most: `kocht ← cooking 0.91`, in straight columns."""
     weights = map.words(layer, head)
     pairs = [
-        (_cut(_visible(map.target_words[t]), _LABEL), _cut(_visible(map.source_words[s]), _LABEL), weights[t, s])
+        (cut(visible(map.target_words[t]), _LABEL), cut(visible(map.source_words[s]), _LABEL), weights[t, s])
         for s, t in map.alignment(layer, head)
     ]
     left = max((cell_len(target) for target, _, _ in pairs), default=0)
@@ -101,17 +101,17 @@ def _columns(source: Sequence[str], room: int) -> tuple[list[int], list[list[str
     """The cells of each column, and for each column its header, a line an entry, as wide as the column."""
     wide = [max(cell_len(word), _NARROW) + 1 for word in source]
     if sum(wide) <= room and max(wide) <= 2 * _LABEL:
-        return wide, [[_padded(word, size)] for word, size in zip(source, wide, strict=True)]
+        return wide, [[padded(word, size)] for word, size in zip(source, wide, strict=True)]
     if any(_joins(word) for word in source):
         # Letters that join lose their shape one below the other.
-        short = [_cut(word, _SHORT) for word in source]
+        short = [cut(word, _SHORT) for word in source]
         wide = [max(cell_len(word), _NARROW) + 1 for word in short]
-        return wide, [[_padded(word, size)] for word, size in zip(short, wide, strict=True)]
+        return wide, [[padded(word, size)] for word, size in zip(short, wide, strict=True)]
     upright = [_characters(word) for word in source]
     upright = [word if len(word) <= _UPRIGHT else [*word[: _UPRIGHT - 1], "…"] for word in upright]
     height = max(len(word) for word in upright)
     return [_NARROW] * len(source), [
-        [" " * _NARROW] * (height - len(word)) + [_padded(character, _NARROW) for character in word] for word in upright
+        [" " * _NARROW] * (height - len(word)) + [padded(character, _NARROW) for character in word] for word in upright
     ]
 
 
@@ -131,7 +131,7 @@ def _paint(blocks: str, color: bool) -> str:
     return f"\x1b[38;2;{red};{green};{blue}m{blocks}\x1b[0m"
 
 
-def _visible(word: str) -> str:
+def visible(word: str) -> str:
     """Without what a terminal would obey instead of print: escapes, line ends, and marks that turn the direction."""
     shown = "".join("\ufffd" if unicodedata.category(c) in _OBEYED or c in _TURNING else c for c in word)
     return shown if cell_len(shown) else "∅"
@@ -141,7 +141,7 @@ def _characters(word: str) -> list[str]:
     return [word[start:stop] for start, stop, _ in split_graphemes(word)[0]]
 
 
-def _cut(word: str, most: int) -> str:
+def cut(word: str, most: int) -> str:
     """At most so many cells, with "…" where something is missing; never through a character and its marks."""
     if cell_len(word) <= most:
         return word
@@ -153,7 +153,7 @@ def _cut(word: str, most: int) -> str:
     return kept + "…"
 
 
-def _padded(word: str, size: int) -> str:
+def padded(word: str, size: int) -> str:
     return _isolated(word) + " " * (size - cell_len(word))
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from regard.config import AttentionPart, DataPart, DecodingPart, Recipe, RecurrentPart, TrainingPart, TransformerPart
+from regard.config import (
+    AttentionPart,
+    DataPart,
+    DecodingPart,
+    HiddenMarkovPart,
+    Recipe,
+    RecurrentPart,
+    TrainingPart,
+    TransformerPart,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipe.md"
 SECTIONS = {
@@ -14,6 +23,7 @@ SECTIONS = {
     '`[model]` with `kind = "transformer"`': TransformerPart.model_fields.keys() - {"kind"},
     '`[model]` with `kind = "recurrent"`': (RecurrentPart.model_fields.keys() | AttentionPart.model_fields.keys())
     - {"kind"},
+    '`[model]` with `kind = "hidden-markov"`': HiddenMarkovPart.model_fields.keys() - {"kind"},
     "`[training]`": TrainingPart.model_fields.keys(),
     "`[decoding]`": DecodingPart.model_fields.keys(),
 }

@@ -8,10 +8,16 @@ from typing import Any, get_args
 import pytest
 
 from regard.config import mechanism, recipe_of, with_mechanism
-from regard.config.recipe import NormalizerName, ScoreName
+from regard.config.recipe import AttentionPart, NormalizerName, RecurrentPart, ScoreName, TransformerPart
 from regard.errors import UsageError
 
 RECURRENT = {"kind": "recurrent", "hidden": 22}
+
+
+def attention_of(tree: dict[str, Any]) -> AttentionPart:
+    model = recipe_of(tree).model
+    assert isinstance(model, RecurrentPart | TransformerPart)
+    return model.attention
 
 
 @pytest.mark.parametrize(
@@ -99,22 +105,22 @@ def test_what_is_not_named_stays() -> None:
         "scope": {"kind": "window", "left": 5, "right": 1},
     }
     tree = {"seed": 3, "model": {**RECURRENT, "attention": attention}}
-    part = recipe_of(with_mechanism(tree, "additive")).model.attention
+    part = attention_of(with_mechanism(tree, "additive"))
     assert (part.score, part.normalize, part.top_k) == ("additive", "top-k", 7)
     assert part.scope.model_dump() == {"kind": "window", "left": 5, "right": 1}
-    part = recipe_of(with_mechanism(tree, "local-p:2+softmax")).model.attention
+    part = attention_of(with_mechanism(tree, "local-p:2+softmax"))
     assert (part.score, part.normalize) == ("general", "softmax")
     assert part.scope.model_dump() == {"kind": "local-predictive", "window": 2, "renormalise": False}
     assert tree["model"]["attention"] is attention and attention["score"] == "general", "the tree given is left alone"
     local = {**RECURRENT, "attention": {"scope": {"kind": "local-predictive", "window": 9, "renormalise": True}}}
-    part = recipe_of(with_mechanism({"model": local}, "local-p:2")).model.attention
+    part = attention_of(with_mechanism({"model": local}, "local-p:2"))
     assert part.scope.model_dump() == {"kind": "local-predictive", "window": 2, "renormalise": True}
 
 
 def test_a_family_keeps_its_own_defaults() -> None:
     """A table [model.attention] that names a normalizer alone would turn a Transformer's score into another one."""
-    assert recipe_of(with_mechanism({}, "sparsemax")).model.attention.score == "scaled-dot"
-    assert recipe_of(with_mechanism({"model": RECURRENT}, "sparsemax")).model.attention.score == "additive"
+    assert attention_of(with_mechanism({}, "sparsemax")).score == "scaled-dot"
+    assert attention_of(with_mechanism({"model": RECURRENT}, "sparsemax")).score == "additive"
 
 
 def test_a_decoder_without_attention_gets_one_with_the_mechanism_and_none_takes_it_away() -> None:
@@ -144,3 +150,8 @@ def test_a_decoder_without_attention_gets_one_with_the_mechanism_and_none_takes_
 def test_what_does_not_fit_the_recipe_is_one_sentence(model: dict[str, Any], text: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         with_mechanism({"model": model}, text, "my.toml")
+
+
+def test_a_hidden_markov_model_has_no_attention_to_exchange() -> None:
+    with pytest.raises(UsageError, match="'dot' would change nothing, for here is of a hidden Markov model"):
+        with_mechanism({"model": {"kind": "hidden-markov"}}, "dot", "here")

@@ -130,7 +130,7 @@ def test_more_text_means_a_larger_model_and_less_regularisation() -> None:
     for kind in ("transformer", "recurrent"):
         recipes = [recipe_of(preset(corpus, kind)) for corpus in TEXTS]  # type: ignore[arg-type]
         sizes = [getattr(r.model, "dim", getattr(r.model, "hidden", 0)) for r in recipes]
-        dropouts = [r.model.dropout for r in recipes]
+        dropouts = [getattr(r.model, "dropout", -1.0) for r in recipes]
         vocabularies = [r.data.vocabulary or 0 for r in recipes]
         assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
         assert dropouts == sorted(dropouts, reverse=True) and dropouts[0] > dropouts[-1]

@@ -134,6 +134,26 @@ def test_a_batch_equals_one_at_a_time(how: str) -> None:
         assert all(len(h.ids) <= lengths[i] for h in found)
 
 
+def stuck(ids: list[int], ngram: int) -> bool:
+    """Whether any of the three words would repeat what was said."""
+    said = [ids[i : i + ngram] for i in range(len(ids) - ngram + 1)]
+    return ngram > 0 and all([*ids[len(ids) - ngram + 1 :], word] in said for word in (4, 5, 6))
+
+
+def test_what_can_only_repeat_itself_ends() -> None:
+    """6 was followed by each of the three words, so that 6 4 6 6 5 6 cannot go on without a pair said twice."""
+    limits, prefix = Constraints(9, 9, 2, allow_unknown=False), [[6, 4, 6, 6, 5, 6]]
+    decoder, memory = Table(), sources(2)
+    for found in (
+        greedy(decoder, memory, limits, prefix=prefix),
+        beam_search(decoder, memory, limits, beam=3, prefix=prefix),
+        sample(decoder, memory, limits, prefix=prefix),
+    ):
+        [[h]] = found
+        assert h.ids == prefix[0]
+        check_scores(decoder, 2, h)
+
+
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_constraints_hold_in_every_search(data: st.DataObject) -> None:
@@ -153,7 +173,7 @@ def test_constraints_hold_in_every_search(data: st.DataObject) -> None:
             for h in hypotheses:
                 check_scores(decoder, source, h)
                 assert h.ids[: len(start)] == start
-                assert shortest <= len(h.ids) <= longest
+                assert shortest <= len(h.ids) <= longest or stuck(h.ids, ngram)
                 assert not {PAD, BOS, EOS, UNK} & set(h.ids)
                 if ngram:
                     grams = [tuple(h.ids[i : i + ngram]) for i in range(len(h.ids) - ngram + 1)]

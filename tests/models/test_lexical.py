@@ -13,6 +13,7 @@ from regard import build
 from regard.attention import capture
 from regard.batch import BOS, EOS, Batch, rectangle
 from regard.config import recipe_of
+from regard.decoding import Constraints, beam_search, greedy
 from regard.errors import UsageError
 from regard.models import EncoderDecoder
 from regard.tasks.translation import loss
@@ -83,6 +84,32 @@ def test_the_loss_is_the_likelihood_and_every_part_of_use_learns(name: str) -> N
     attend = decoder.sights[-1]
     for part in (decoder.words, decoder.table, model.encoder, decoder.decoder.embedding, attend.score):
         assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in part.parameters())
+
+
+@parts
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_search_goes_through_the_lexicon_once_and_says_what_teaching_says(name: str, beam: int) -> None:
+    """Sources that end sooner leave the batch, and the lexicon with them."""
+    model = made(PARTS[name])
+    decoder: Any = model.decoder
+    asked: list[int] = []
+    decoder.table.register_forward_hook(lambda *_: asked.append(1))
+    batch = batch_of(SOURCES, TARGETS)
+    limits = Constraints(torch.tensor([7, 2, 5]), torch.tensor([5, 1, 2]))
+    with torch.inference_mode():
+        memory = model.encode(batch.source, batch.source_lengths)
+        assert not asked
+        if beam == 1:
+            found = greedy(decoder, memory, limits)
+        else:
+            found = beam_search(decoder, memory, limits, beam=beam, nbest=beam)
+    assert len(asked) == 1
+    assert len({len(hypotheses[0].ids) for hypotheses in found}) > 1
+    for source, hypotheses in zip(SOURCES, found, strict=True):
+        for h in hypotheses:
+            with torch.inference_mode():
+                expected = model.likelihood(batch_of([source], [h.ids])).tolist()
+            assert h.log_probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_it_finds_which_word_says_which_in_sentences_whose_order_is_by_chance() -> None:

@@ -170,7 +170,7 @@ def test_two_maps_in_a_notebook_share_no_names() -> None:
     inner = html.unescape(re.findall(r'srcdoc="([^"]*)"', shown)[0])
     assert inner.startswith("<!doctype html>")
     assert "cooking" in inner
-    assert 'sandbox="allow-scripts"' in shown
+    assert 'sandbox="allow-scripts allow-downloads"' in shown
 
 
 def test_a_map_says_its_size() -> None:

@@ -3,13 +3,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from regard.view import AttentionMap, PageItem, engine, page
+from regard import view
+from regard.view import MODULES, AttentionMap, PageItem, engine, page, script
 
 NASTY = [
     "</script><script>alert(1)</script>",
@@ -104,17 +107,45 @@ def test_only_our_script_may_run() -> None:
 
 
 def test_the_engine_writes_text_and_never_markup() -> None:
-    script = engine("engine.js")
+    whole = script()
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "fetch(",
-                 "XMLHttpRequest", "import ", "import(", "</script", "localStorage"):  # fmt: skip
-        assert word not in script
-    assert "export function show(root, data)" in script
+                 "XMLHttpRequest", "import ", "import(", "export ", "</script", "localStorage"):  # fmt: skip
+        assert word not in whole
+    assert "export function show(root, data, options = {})" in engine("engine.js")
+    assert whole.isascii()
+
+
+def test_modules_stand_after_what_they_import_and_share_no_name() -> None:
+    """One script is made of them for the file that opens offline."""
+    declared: list[str] = []
+    for number, name in enumerate(MODULES):
+        text = engine(name)
+        imported = re.findall(r'^import \{[^}]*\} from "\./([a-z]+\.js)";$', text, flags=re.MULTILINE)
+        assert len(imported) == text.count("import "), f"{name}: one line an import"
+        assert set(imported) <= set(MODULES[:number]), name
+        declared += re.findall(r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)", text, flags=re.MULTILINE)
+    assert sorted(set(declared)) == sorted(declared)
+    kept = {path.name for path in Path(view.__file__).parent.glob("*.js")}
+    assert kept == set(MODULES), "each file is in the list"
 
 
 def test_the_engine_reads_the_keys_that_a_map_writes() -> None:
-    script = engine("engine.js")
+    whole = script()
     for key in AttentionMap.of_words(np.ones((1, 1, 1, 1)), ["a"], ["x"]).to_json():
-        assert re.search(rf"\b(attention|map|item)\.{key}\b|\bweights\b", script), key
+        assert re.search(rf"\b(attention|map|item)\.{key}\b|\bweights\b", whole), key
+
+
+def test_tree_other_outputs_and_confidence_go_with_it() -> None:
+    node = {"id": 0, "parent": None, "step": 1, "token": "a", "log_probability": float("-inf"), "score": -1.0}
+    other = PageItem("a", "b", -2.0, None)
+    made = item(["a"])
+    whole = PageItem("a", "a", -1.0, made.attention, tree={"nodes": [node]}, nbest=[made, other],
+                     log_probabilities=[float("-inf")])  # fmt: skip
+    found = data_of(page([whole], "t"))["items"][0]
+    assert found["tree"] == {"nodes": [node | {"log_probability": None}]}
+    assert [way["output"] for way in found["nbest"]] == ["a", "b"] and found["nbest"][1]["attention"] is None
+    assert math.exp(found["log_probabilities"][0]) == 0
+    assert not {"tree", "nbest", "log_probabilities", "label"} & data_of(page([made], "t"))["items"][0].keys()
 
 
 def test_scores_that_json_cannot_hold_are_left_out() -> None:

@@ -207,7 +207,7 @@ def _choices(model: Model, wanted: Wanted) -> list[AlignmentChoice]:
 
 def _shape(model: Model) -> tuple[int, int]:
     """Layers and heads, as a look at the shortest pair shows them."""
-    if not model.network.sights():
+    if not model.network.looks:
         raise UsageError(f"{model.name} has a fixed context and no attention to align by: give a run that has any")
     shortest = Side([0], [(0, 1)], 1)
     [(_, weights)] = forced_attention(model.network, [shortest], [shortest])

@@ -22,7 +22,7 @@ from regard.run.folder import RunFolder
 from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
 from regard.training.precision import measure
-from regard.view import PageItem, page
+from regard.view import page
 
 BASE = "comparison.toml"  # what all trainings of a comparison share
 
@@ -265,11 +265,7 @@ def _test_all(rows: Sequence[Row], said: dict[tuple[str, int], list[str]], test:
 def _write(comparison: Comparison, out: Path, console: Console) -> None:
     shown = [(row.name, row.runs[0].examples) for row in comparison.rows if row.runs]
     several = zip(*(examples for _, examples in shown), strict=True)  # the same input by every mechanism
-    items = [
-        PageItem(p.source, p.text, p.score, p.attention, name)
-        for same in several
-        for (name, _), p in zip(shown, same, strict=True)
-    ]
+    items = [p.page_item(name) for same in several for (name, _), p in zip(shown, same, strict=True)]
     title = f"Attention compared: {', '.join(name for name, _ in shown)}"
     files = {
         "comparison.md": comparison.markdown(),

@@ -109,7 +109,7 @@ def training_speed(folder: RunFolder) -> float | None:
 
 def _aer(model: Model, pairs: Pairs, gold: GoldFile) -> Score | None:
     """The alignment error rate of the attention while it says the references. None for a model without attention."""
-    if not model.network.sights():
+    if not model.network.looks:
         return None
     given = given_pairs(pairs)
     links = gold_links(gold.path, model, given, one_based=gold.one_based)

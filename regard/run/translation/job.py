@@ -75,7 +75,7 @@ class TranslationJob:
 
     def scores(self) -> list[Score]:
         final = Validator(self.network, self.tokenizers, self.valid, self.recipe, "fp32")
-        return final.scores(self.recipe.decoding.beam, final.metrics)
+        return final.final(self.recipe.decoding.beam)
 
     def facts(self) -> Mapping[str, Any]:
         return {

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from regard import build
+from regard.attention import Edit
 from regard.batch import UNK
 from regard.config import Recipe
 from regard.data import Encoding, Tokenizer
-from regard.decoding import Hypothesis
+from regard.decoding import Hypothesis, Trees
 from regard.errors import UsageError
 from regard.models import EncoderDecoder
 from regard.run.folder import RunFolder
 from regard.run.translation.prediction import Prediction, attention_map, attention_weights
+from regard.run.translation.steering import edits_of, resolved, steered
+from regard.run.translation.streaming import Looked, Partial, partials
 from regard.tasks.translation import Search, search
 from regard.training.checkpoint import load_parameters, load_tensors
 
@@ -64,12 +67,15 @@ class Model:
         sample: Mapping[str, Any] | None = None,
         prefix: Sequence[str] | None = None,
         search: Search | None = None,
+        tree: bool = False,
+        steer: Sequence[Edit | Mapping[str, Any]] | None = None,
     ) -> list[Prediction]:
         """One prediction per line, in order.
 
         `beam` overrides the recipe's; `nbest` fills `alternatives`; `attention` fills `attention`; `sample` draws
         instead of searching, with `temperature`, `top_k`, `top_p`, `seed`; `prefix` is how each output must begin;
-        `search` sets everything at once. A line without a character that is not white space gives an empty text.
+        `search` sets everything at once; `tree` fills `tree`. `steer` changes what is attended to while each line is
+        said, and fills `steering`. A line without a character that is not white space gives an empty text.
         """
         if isinstance(lines, str):
             raise UsageError("predict takes a list of lines: write model.predict([line])")
@@ -81,14 +87,71 @@ class Model:
             if len(prefix) != len(lines):
                 raise UsageError(f"there are {len(prefix)} prefixes for {len(lines)} lines: give one for each line")
             prefixes = [self.target_tokenizer.encode(prefix[i]).ids for i in filled]
-        found = _search(self.network, [encodings[i][0].ids for i in filled], how, prefixes)
+        if steer is not None:
+            edits, begins = edits_of(steer), [None] * len(lines) if prefix is None else [[each] for each in prefix]
+            asked = {"attention": attention, "tree": tree}
+            return [
+                steered(self, line, self._encode(line)[0], edits, how, begin, **asked)
+                for line, begin in zip(lines, begins, strict=True)
+            ]
+        trees = Trees(len(filled)) if tree else None
+        found = _search(self.network, [encodings[i][0].ids for i in filled], how, prefixes, trees)
         predictions = [Prediction(line, "", 0.0, [], []) for line in lines]
         for i, hypotheses in zip(filled, found, strict=True):
             said = [self._prediction(lines[i], hypothesis, encodings[i][1]) for hypothesis in hypotheses]
             predictions[i] = replace(said[0], alternatives=said if how.count > 1 else [])
-        if attention and self.network.sights():
+        if attention and self.network.looks:
             self._look(predictions, filled, {i: e for i, (e, _) in encodings.items()}, found)
+        if trees is not None:
+            for i, growing, hypotheses in zip(filled, trees.growing, found, strict=True):
+                predictions[i] = replace(predictions[i], tree=growing.tree(hypotheses[0], self._name))
         return predictions
+
+    def stream(
+        self,
+        line: str,
+        beam: int | None = None,
+        *,
+        attention: bool = False,
+        sample: Mapping[str, Any] | None = None,
+        prefix: str | None = None,
+        steer: Sequence[Edit | Mapping[str, Any]] | None = None,
+        search: Search | None = None,
+    ) -> Iterator[Partial]:
+        """`predict` for one line, while it is said: what is said so far after each step, and at last the whole, with
+        its `prediction`. The search goes on only when the next one is asked for, and may be left at any time."""
+        if not isinstance(line, str):
+            raise UsageError("stream takes one line: write model.stream(line), or model.predict(lines) for several")
+        if prefix is not None and not isinstance(prefix, str):
+            raise UsageError("the prefix of a stream is a text: how the output of the one line must begin")
+        how = search if search is not None else self.search(beam=beam, sampling=sample)
+        if how.sampling is not None and how.count > 1:
+            raise UsageError(f"a stream says one draw, not {how.count}: use predict, or stream with other seeds")
+        if not line.strip():
+            nothing = Prediction(line, "", 0.0, [], [])
+            return iter([Partial(0, [], "", 0.0, 0.0, True, prediction=nothing)])
+        encoding, notes = self._encode(line)
+
+        def conclude(found: Sequence[Hypothesis], weights: Looked | None) -> Prediction:
+            said = [self._prediction(line, hypothesis, notes) for hypothesis in found]
+            seen = None
+            if weights is None and attention and self.network.looks:  # it looks only at what is said as a whole
+                [weights] = attention_weights(self.network, [encoding.ids], found[:1])
+            if weights is not None:
+                words = self.source_tokenizer.split_words(line)
+                seen = attention_map(weights, encoding, words, found[0], self.target_tokenizer)
+            return replace(said[0], alternatives=said if how.count > 1 else [], attention=seen)
+
+        return partials(
+            self.network,
+            encoding.ids,
+            self.target_tokenizer,
+            how,
+            conclude,
+            prefix=self.target_tokenizer.encode(prefix or "").ids,
+            attention=attention,
+            edits=resolved(edits_of(steer or ()), encoding, len(self.source_tokenizer.split_words(line))),
+        )
 
     def predict_stream(self, lines: Iterable[str], **options: Any) -> Iterator[Prediction]:
         """`predict` for any number of lines, a few hundred at a time, in order."""
@@ -118,7 +181,11 @@ class Model:
             tokens=self.target_tokenizer.tokens(hypothesis.ids),
             log_probabilities=list(hypothesis.log_probabilities),
             notes=notes,
+            ids=list(hypothesis.ids),
         )
+
+    def _name(self, token: int) -> str:
+        return self.target_tokenizer.tokens([token])[0]
 
     def _look(
         self,

@@ -12,9 +12,10 @@ from jaxtyping import Float
 
 from regard.batch import BOS, EOS, SPECIAL_TOKENS, Batch, rectangle
 from regard.data import Encoding, Tokenizer
-from regard.decoding import Hypothesis
+from regard.decoding import BeamTree, Hypothesis
 from regard.models import EncoderDecoder
-from regard.view import AttentionMap
+from regard.run.translation.steering import Steering
+from regard.view import AttentionMap, PageItem
 
 END = SPECIAL_TOKENS[EOS]
 
@@ -24,7 +25,8 @@ class Prediction:
     """`score` is the log-probability of the whole output, its end included; `tokens` are what it was said in.
 
     `attention` is there if it was asked for and the model has any. `alternatives` are the n-best outputs, this one
-    first, if more than one was asked for. `notes` says what about the input deserves a word.
+    first, if more than one was asked for. `notes` says what about the input deserves a word. `tree` is what the search
+    considered, and `steering` what edits did, if they were asked for. `ids` are the numbers of the tokens.
     """
 
     source: str
@@ -35,6 +37,22 @@ class Prediction:
     attention: AttentionMap | None = None
     alternatives: list[Prediction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tree: BeamTree | None = None
+    steering: Steering | None = None
+    ids: list[int] = field(default_factory=list, repr=False)
+
+    def page_item(self, label: str | None = None) -> PageItem:
+        """What a page shows of it."""
+        return PageItem(
+            self.source,
+            self.text,
+            self.score,
+            self.attention,
+            label,
+            tree=None if self.tree is None else self.tree.to_json(),
+            nbest=[PageItem(other.source, other.text, other.score, other.attention) for other in self.alternatives],
+            log_probabilities=self.log_probabilities,
+        )
 
     def to_json(self, nbest: bool = True) -> dict[str, Any]:
         """Plain values for a line of JSON."""
@@ -43,6 +61,10 @@ class Prediction:
             row["alignment"] = [list(pair) for pair in self.attention.alignment()]
         if nbest and self.alternatives:
             row["nbest"] = [other.to_json(nbest=False) for other in self.alternatives]
+        if self.tree is not None:
+            row["tree"] = self.tree.to_json()
+        if self.steering is not None:
+            row["steering"] = self.steering.to_json()
         return row
 
 

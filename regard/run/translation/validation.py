@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,14 +35,24 @@ class Validator:
         self.batches = Batches(valid.corpus, recipe.training.batch_tokens, 0, shuffle=False)
         self.how = Search.of(recipe.decoding, recipe.data.max_length)
         self.ids = [ids[: recipe.data.max_length] for ids in tokenizers[0].encode_batch(valid.sources)]
-        few = len(valid.sources) < 50  # too few for a rate to choose by
+        # Too few for a rate to choose by; and by a lexicon one aligns, and hardly translates.
+        few = len(valid.sources) < 50 or network.lexical
         self.criterion = "valid_loss" if few else _key(self.metrics[0].name)
         self.larger_is_better = not few and self.metrics[0].higher_is_better
 
     def __call__(self) -> dict[str, float]:
         """By greedy search, and without confidence: quick, and good enough to choose by."""
         self.network.eval()
+        if self.network.lexical:
+            return {"valid_loss": self._loss()}
         return {"valid_loss": self._loss()} | {_key(s.name): s.value for s in self.scores(1, self.metrics[:2], 0)}
+
+    def final(self, beam: int) -> list[Score]:
+        """With confidence; of a lexicon, how well it expects the words."""
+        if self.network.lexical:
+            self.network.eval()
+            return [Score("perplexity", math.exp(self._loss()), None, None, "per:token|level:target")]
+        return self.scores(beam, self.metrics)
 
     def scores(self, beam: int, metrics: Sequence[Metric], bootstrap: int = RESAMPLES) -> list[Score]:
         found = translation.search(self.network, self.ids, replace(self.how, beam=beam))

@@ -1,0 +1,40 @@
+"""Korean words as the letters that a syllable is put together from, each a symbol, for models that read few words.
+
+    python recipes/jamo.py kor_train.tsv > kor-train.tsv
+    echo 가곡 | python recipes/jamo.py | regard predict runs/kor
+
+A syllable such as 곡 is one of 11,172 characters, of which 8,000 words show too few; its letters ᄀ, ᅩ, ᆨ are few (Unicode
+form NFD). What stands after a tab, the pronunciation, is left as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import unicodedata
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="words, one a line; stdin if not given")
+    options = parser.parse_args()
+    try:
+        data = sys.stdin.buffer.read() if options.file is None else options.file.read_bytes()
+        lines = data.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        sys.exit(f"jamo.py: {options.file} cannot be read ({error.strerror})")
+    except UnicodeDecodeError as error:
+        sys.exit(f"jamo.py: byte {error.start} is no UTF-8: give a text file in UTF-8")
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    for line in lines:
+        word, tab, rest = line.partition("\t")
+        print(f"{letters(word)}{tab}{rest}")
+
+
+def letters(word: str) -> str:
+    return " ".join(unicodedata.normalize("NFD", "".join(word.split())))
+
+
+if __name__ == "__main__":
+    main()

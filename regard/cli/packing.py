@@ -1,0 +1,23 @@
+"""`regard pack`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.app import RunArgument, app
+
+
+@app.command()
+def pack(
+    run: RunArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="the folder to make", show_default=False)],
+    full: Annotated[bool, typer.Option("--full", help="keep 32-bit weights, which take twice the room")] = False,
+) -> None:
+    """A small copy of a finished run, to mail or to serve: it predicts, and cannot be resumed."""
+    from regard.run.packing import pack as packed
+
+    size = packed(run, out, half=not full)
+    print(f"wrote {out}: {size / 1e6:.1f} MB")

@@ -1,0 +1,1 @@
+"""A word as a vector: of itself, and of itself in its sentence."""

@@ -1,0 +1,1 @@
+"""Forecasting: its job and its finished model."""

@@ -1,0 +1,1 @@
+"""Finished runs over HTTP: `regard serve`. Needs the extra `regard[serve]`."""
