@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,18 +46,12 @@ def routes(speakers: Speakers, gate: Gate) -> APIRouter:
         check_text(text, "text", gate.limits.characters)
         name = speakers.speaker(model).served.name
         if name not in shelves:
-            shelves[name] = Shelf(name, folder_of(speakers, name))
+            shelves[name] = Shelf(name, speakers.folders.get(name))
         found = await until_gone(request, shelves[name].examples(text, count, gate.limits.queue, gate.limits.seconds))
         return Reply({"examples": [asdict(each) for each in found]})
 
+    speakers.at_close.append(lambda: [shelf.close() for shelf in shelves.values()] and None)
     return router
-
-
-def folder_of(speakers: Speakers, name: str) -> Path | None:
-    """The folder that a model is loaded from, which `Speakers.of_runs` gives to its loader; None if there is none."""
-    loader = speakers.loaders[name]
-    given = loader.args[0] if isinstance(loader, partial) and loader.args else None
-    return given if isinstance(given, Path) else None
 
 
 class Shelf:
@@ -89,6 +82,10 @@ class Shelf:
             raise refusal_of(problem, self.name) from None
         finally:
             self._waiting -= 1
+
+    def close(self) -> None:
+        """Ends the thread; what waits is given up."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _look(self, text: str, count: int) -> list[Example]:
         if not self._opened:

@@ -20,7 +20,7 @@ from regard.server.limits import Gate
 from regard.server.reading import check_text, json_object
 from regard.server.refusals import Refusal
 from regard.server.speakers import Speakers
-from regard.server.telling import event, partial_json, prediction_json
+from regard.server.telling import event, partial_json, prediction_json, source_json
 
 T = TypeVar("T")
 MOST = 1_000_000  # a position, step, layer or head; more does not fit into what they are compared with
@@ -196,6 +196,8 @@ async def _streamed(
 
     async def events() -> AsyncIterator[bytes]:
         try:
+            if body.attention and body.inputs[0].strip():
+                yield event("source", source_json(speakers.model(name), body.inputs[0]))
             partial = first
             said = None
             while partial is not None:

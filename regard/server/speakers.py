@@ -104,8 +104,11 @@ class Speakers:
         limits: Limits | None = None,
         measures: Measures | None = None,
         languages: Mapping[str, Languages] | None = None,
+        folders: Mapping[str, Path] | None = None,
     ) -> None:
         self.loaders = dict(loaders)
+        self.folders = dict(folders or {})  # the runs, of those that are any
+        self.at_close: list[Callable[[], None]] = []
         self.limits = limits or Limits()
         self.measures = measures or Measures()
         self.languages = dict(languages or {})
@@ -125,6 +128,7 @@ class Speakers:
 
         loaders: dict[str, Callable[[], Model]] = {}
         spoken: dict[str, Languages] = {}
+        folders: dict[str, Path] = {}
         for number, run in enumerate(runs):
             recipe = RunFolder(run).read_translation()
             name = base = run.resolve().name
@@ -132,8 +136,9 @@ class Speakers:
                 if name in loaders:
                     name = f"{base}-{again}"
             loaders[name] = partial(Model.load, run, device)
+            folders[name] = run
             spoken[name] = languages[number] if number < len(languages) else languages_of(recipe, base)
-        return cls(loaders, limits=limits, languages=spoken)
+        return cls(loaders, limits=limits, languages=spoken, folders=folders)
 
     def start(self, failed: Callable[[str], None] | None = None) -> None:
         """Begins to load in the background. `failed` hears the sentence if one cannot be loaded."""
@@ -163,6 +168,8 @@ class Speakers:
             self._loading.join(timeout=10)
         for speaker in self._speakers.values():
             speaker.close()
+        for close in self.at_close:
+            close()
 
     @property
     def ready(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from regard.batch import EOS, SPECIAL_TOKENS
 from regard.evaluation.diagnostics import Diagnostics, diagnose
 from regard.run import Model, Prediction
 from regard.run.translation.streaming import Partial
@@ -16,6 +17,18 @@ from regard.server.answering import dump
 def event(kind: str, data: dict[str, Any]) -> bytes:
     """A server-sent event. JSON escapes the line ends in its strings, so that it is one line."""
     return b"event: " + kind.encode() + b"\ndata: " + dump(data) + b"\n\n"
+
+
+def source_json(model: Model, line: str) -> dict[str, Any]:
+    """What the columns of a stream's attention are, and what its layers are called, as a whole map names them."""
+    encoding = model.source_tokenizer.encode(line).first(model.recipe.data.max_length)
+    words = model.source_tokenizer.split_words(line)
+    return {
+        "source": [*encoding.tokens, SPECIAL_TOKENS[EOS]],
+        "source_words": [*words, SPECIAL_TOKENS[EOS]],
+        "source_word_of": [*encoding.words, len(words)],
+        "layers": [str(number + 1) for number in range(len(model.network.looking))],
+    }
 
 
 def partial_json(partial: Partial, *, attention: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,9 @@ class Shown:
 def browser() -> Iterator[Browser]:
     """Debian's Chromium if it is installed, or else Playwright's own."""
     with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        started = play.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=FLAGS
+        )
         yield started
         started.close()
 

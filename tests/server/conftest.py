@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -75,7 +76,8 @@ def serving() -> Open:
         loaders: dict[str, Any] = {
             name: (each if callable(each) else lambda each=each: each) for name, each in models.items()
         }
-        speakers = Speakers(loaders, limits=limits)
+        runs = {name: each.args[0] for name, each in models.items() if isinstance(each, partial)}
+        speakers = Speakers(loaders, limits=limits, folders=runs)
         app = application(speakers, **options)
         async with app.router.lifespan_context(app):
             if wait and speakers._loading is not None:

@@ -140,11 +140,15 @@ def test_a_stream_ends_in_what_predict_says(serving: Any, tiny: Callable[[str], 
         for answer, wanted in zip(answers, expected, strict=False):
             assert answer.headers["content-type"].startswith("text/event-stream")
             found = events(answer.text)
+            assert wanted.attention is not None
+            whole = wanted.attention.to_json()
+            (begun, columns), *found = found
+            assert begun == "source" and columns == {key: whole[key] for key in columns}
+            assert set(columns) == {"source", "source_words", "source_word_of", "layers"}
             assert [kind for kind, _ in found] == ["token"] * (len(found) - 1) + ["done"]
             assert [row["step"] for _, row in found[:-1]] == list(range(len(found) - 1))
             said = found[-1][1]
             assert (said["text"], said["tokens"]) == (wanted.text, wanted.tokens)
-            assert wanted.attention is not None
             shape = np.array(found[0][1]["attention"]).shape
             assert shape == (*wanted.attention.weights.shape[:2], wanted.attention.weights.shape[3])
             for _, row in found[:-1]:

@@ -2,7 +2,7 @@
 import { make, signed } from "../view/dom.js";
 import { chooser, closeChooser } from "./chooser.js";
 import { growing } from "./growing.js";
-import { ask, events } from "./server.js";
+import { events } from "./server.js";
 import { headOf } from "./heads.js";
 import { described, headsOf } from "./steering.js";
 import { compared, nearest, remarks } from "./told.js";
@@ -84,7 +84,6 @@ export function pane(what, act) {
     drawChips();
     const live = growing();
     said = null;
-    if (act.models().find(({ name }) => name === what.model)?.attention) learn(live, asked.text, signal);
     let last = null;
     let timer = null;
     try {
@@ -92,6 +91,10 @@ export function pane(what, act) {
         if (kind === "done") {
           said = data;
           break;
+        }
+        if (kind === "source") {
+          live.know(data);
+          continue;
         }
         last = data;
         field.grow(data.text);
@@ -129,16 +132,6 @@ export function pane(what, act) {
       ...(beam && !asked.sample ? { beam } : {}), ...(asked.nbest ? { nbest: asked.nbest } : {}), ...(asked.sample ? { sample: asked.sample } : {}),
       ...(what.prefix ? { prefix: what.prefix } : {}), ...(what.edits.length ? { steer: what.edits } : {}),
     };
-  }
-
-  // Events name no source tokens; the quickest prediction of the same text does.
-  async function learn(live, text, signal) {
-    if (learn.text !== text || learn.model !== what.model) {
-      Object.assign(learn, { text, model: what.model, answer: ask("v1/predict", { body: { inputs: text, model: what.model, beam: 1, attention: true }, signal }) });
-      learn.answer.catch(() => (learn.text = null));
-    }
-    const answer = await learn.answer.catch(() => null);
-    if (answer?.predictions[0].attention) live.know(answer.predictions[0].attention);
   }
 
   async function finish(asked, signal) {
