@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from regard.data import TablePairs
-from regard.embedded import pronunciations
+from regard.embedded import english_french, pronunciations
 from regard.errors import UsageError
 from regard.run.evaluating import evaluate
 from regard.run.folder import RunFolder
@@ -19,6 +19,7 @@ from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
 from regard.view import draw, page
 
+SENTENCE = "They are watching."
 EXAMPLES = ("attention", "knowledge", "translate", "beautiful", "physics")
 
 
@@ -69,6 +70,15 @@ def _write_pairs(path: Path, words: list[tuple[str, list[str]]]) -> None:
     write_text(path, "".join(f"{word}\t{said}\n" for word, several in words for said in several))
 
 
+def _translate(console: Console) -> None:
+    """What the model that comes with the package says, and looks at."""
+    console.print("\nAnd a model that was trained before, from English to French:", highlight=False)
+    [prediction] = Model.load(english_french(), "cpu").predict([SENTENCE], attention=True)
+    console.print(Text.assemble(f"\n{prediction.source} → ", (prediction.text, "bold")))
+    assert prediction.attention is not None
+    print(draw(prediction.attention, width=console.width, color=console.is_terminal))
+
+
 def _show(model: Model, out: Path, console: Console) -> None:
     console.print("\nFive more words that it never saw, and which letters each sound looked at:", highlight=False)
     predictions = model.predict(list(EXAMPLES), attention=True)
@@ -76,11 +86,13 @@ def _show(model: Model, out: Path, console: Console) -> None:
         console.print(Text.assemble(f"\n{prediction.source} → ", (prediction.text, "bold")))
         if prediction.attention is not None:
             print(draw(prediction.attention, width=console.width, color=console.is_terminal))
+    _translate(console)
     html = out / "attention.html"
     write_text(html, page([p.page_item() for p in predictions], "regard demo"))
     console.print(
-        f"\nThe same, to click on: {html}\n\nNext, try a word of your own, or your own data:\n"
+        f"\nThe sounds again, to click on: {html}\n\nNext, try a word of your own, the page, or your own data:\n"
         f"  regard show {out} tyrannosaurus\n"
+        "  regard serve --demo\n"
         "  regard train --source train.en --target train.de --out runs/en-de --minutes 30",
         highlight=False,
     )

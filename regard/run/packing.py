@@ -46,6 +46,8 @@ def pack(run: Path, out: Path, *, half: bool = True) -> int:
         for path in sorted(folder.path.glob("*.json")):  # tokenizers, classes, scaling, and the report
             write_text(beside / path.name, json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False))
         save_tensors(beside / folder.weights.name, tensors)
+        for path in beside.iterdir():
+            path.chmod(0o644)  # it is made to be given away
         os.replace(beside, out)
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}): choose another folder") from error
