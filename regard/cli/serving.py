@@ -46,6 +46,8 @@ def serve(
     """Answers over HTTP: predictions with their attention, LibreTranslate's API, a page. See /docs on the server."""
     if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "prometheus_client")):
         raise UsageError("serving needs more packages: pip install 'regard[serve]'")
+    import torch
+
     from regard.embedded import english_french
     from regard.server.languages import languages_given
     from regard.server.limits import Limits
@@ -81,4 +83,6 @@ def serve(
             f"regard: anybody who reaches {host} can ask this server: give --api-key KEY to ask for one",
             file=sys.stderr,
         )
+    if "OMP_NUM_THREADS" not in os.environ:  # whoever answers needs a core too: threads without one would only spin
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     serve_until_stopped(speakers, opened, key=key, cors=cors or [], say=lambda text: print(text, flush=True))
