@@ -120,7 +120,10 @@ def test_a_second_time_it_only_shows(first: tuple[Path, str], finished: Path) ->
     text = said(finished)
     assert text.startswith(f"{finished} is trained already (--again trains it anew).\n")
     assert scores(text) == scores(first[1])
-    assert text.split("\nFive more")[1].split("The sounds again")[0] == first[1].split("\nFive more")[1].split("The sounds again")[0]
+    assert (
+        text.split("\nFive more")[1].split("The sounds again")[0]
+        == first[1].split("\nFive more")[1].split("The sounds again")[0]
+    )
     assert page.exists() and {p: b for p, b in contents(finished).items() if p != page} == before
 
 

@@ -211,7 +211,7 @@ async def test_a_crash_is_one_sentence_for_one_client(serving: Any, model: Model
 
     def predict(lines: Any, *args: Any, **options: Any) -> Any:
         if "ten" in lines:
-            raise RuntimeError("secret path /root/weights")
+            raise RuntimeError("secret path /secret/weights")
         if "four" in lines:
             raise UsageError("four is refused: write five")
         return plain(lines, *args, **options)
