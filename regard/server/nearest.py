@@ -50,7 +50,11 @@ def routes(speakers: Speakers, gate: Gate) -> APIRouter:
         found = await until_gone(request, shelves[name].examples(text, count, gate.limits.queue, gate.limits.seconds))
         return Reply({"examples": [asdict(each) for each in found]})
 
-    speakers.at_close.append(lambda: [shelf.close() for shelf in shelves.values()] and None)
+    def close() -> None:
+        for shelf in shelves.values():
+            shelf.close()
+
+    speakers.at_close.append(close)
     return router
 
 
