@@ -31,6 +31,7 @@ from regard.models.encoder_decoder import Targets
 from regard.training.attention_losses import coverage_loss, doubly_stochastic, guided_alignment, reinforce
 from regard.training.loop import Loss
 from regard.training.losses import linear_cross_entropy
+from regard.training.r_drop import linear_r_drop
 
 Guide = Callable[[Any], Float[Tensor, "B T S"]]
 """What each target step should look at: rows that have links sum to 1."""
@@ -147,16 +148,14 @@ def _of_weights(looking: Looking, records: Sequence[Record], batch: Targets, rea
 
 def _r_drop(model: EncoderDecoder, batch: Targets, smoothing: float, alpha: float) -> Loss:
     if model.copies:
-        raise UsageError("training.r_drop and model.copy_source do not go together yet: set r_drop = 0")
+        raise UsageError(
+            "training.r_drop compares what an output layer says, and this model mixes what source tokens say (copy_source, "
+            "lexical, hidden-markov, exact-hard): set r_drop = 0"
+        )
     output = model.output
-    passes = [model.features(batch) for _ in range(2)]
-    labels = passes[0][1]
-    pairs = [linear_cross_entropy(f, output.weight, output.bias, labels, smoothing) for f, _ in passes]
-    first, second = (torch.log_softmax(output(f).float(), dim=-1) for f, _ in passes)
-    # KL(p‖q) + KL(q‖p) = Σ (p - q)(log p - log q)
-    apart = ((first.exp() - second.exp()) * (first - second)).sum()
-    total = 0.5 * (pairs[0][0] + pairs[1][0]) + 0.25 * alpha * apart
-    return Loss(total, 0.5 * (pairs[0][1] + pairs[1][1]), labels.shape[0])
+    (first, labels), (second, _) = model.features(batch), model.features(batch)
+    total, likelihood = linear_r_drop(first, second, output.weight, output.bias, labels, smoothing, alpha)
+    return Loss(total, likelihood, labels.shape[0])
 
 
 @dataclass(frozen=True)
