@@ -42,6 +42,7 @@ from regard.models import (
     BahdanauDecoder,
     CopyingDecoder,
     EncoderDecoder,
+    ExactHardDecoder,
     FixedDecoder,
     HiddenMarkovDecoder,
     LexicalDecoder,
@@ -212,7 +213,7 @@ def _recurrent(
     def mechanism() -> Attend:
         return attend(part.attention, part.hidden, values, part.hidden, max_length)
 
-    decoder: RecurrentDecoder
+    decoder: RecurrentDecoder | ExactHardDecoder
     match part.decoder:
         case "bahdanau":
             decoder = BahdanauDecoder(
@@ -227,6 +228,18 @@ def _recurrent(
                 mechanism(),
                 context_dim=values,
                 input_feeding=part.input_feeding,
+                dropout=part.dropout,
+            )
+        case "exact-hard":
+            decoder = ExactHardDecoder(
+                target,
+                layers(0),
+                bridge,
+                output,
+                score(part.attention, part.hidden, values, part.hidden, max_length),
+                context_dim=values,
+                transition=part.transition,
+                reach=part.reach,
                 dropout=part.dropout,
             )
         case "fixed-initial":

@@ -16,6 +16,8 @@ NONE = "none"
 # The keys that hold what may stand behind the colon.
 COUNTS = {"top-k": "top_k", "mocha": "chunk"}
 ESTIMATORS = ("reinforce", "gumbel")
+# Hard attention whose positions are summed over is a decoder of its own.
+EXACT = {"hard": "zeroth-order", "monotonic": "monotonic"}
 SCOPES = ("global", "causal", "window", "local-monotonic", "local-predictive")
 ALIASES = {"local-m": "local-monotonic", "local-p": "local-predictive"}
 KINDS: dict[str, str] = (
@@ -30,7 +32,8 @@ def mechanism(text: str) -> Tree:
     """What a name changes in a recipe's `model` part.
 
     Parts are joined by `+` in any order: at most one score, one normalizer and one scope. What stands behind a colon
-    is a number of positions, or of `hard` its estimator. `none` is the recurrent decoder without attention.
+    is a number of positions, or of `hard` its estimator. `hard:exact` and `monotonic:exact` are the decoder that sums
+    over positions. `none` is the recurrent decoder without attention.
 
     Raises:
         UsageError: an empty name, an unknown part (with what is near), two parts of one kind, a number that is
@@ -45,6 +48,7 @@ def mechanism(text: str) -> Tree:
     if any(part.partition(":")[0] == NONE for part in parts):
         raise UsageError(f"'{text}': none is the decoder without attention and stands alone; leave out the rest")
     change: Tree = {}
+    decoder: Tree = {}
     seen: dict[str, str] = {}
     for part in parts:
         name, colon, value = part.partition(":")
@@ -52,8 +56,11 @@ def mechanism(text: str) -> Tree:
         if kind in seen:
             raise UsageError(f"'{text}' has two {WORDS[kind]}, {seen[kind]} and {part}: leave one out")
         seen[kind] = part
+        if value.strip() == "exact" and name in EXACT:
+            decoder = {"decoder": "exact-hard", "transition": EXACT[name]}
+            continue
         change |= _part(kind, ALIASES.get(name, name), value.strip() if colon else None, text)
-    return {"attention": change}
+    return decoder | ({"attention": change} if change else {})
 
 
 def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe") -> Tree:
@@ -89,7 +96,7 @@ def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe
         before, named = part.attention.model_dump(mode="json"), change["attention"]
         if "scope" in named and named["scope"]["kind"] == before["scope"]["kind"]:
             named["scope"] = before["scope"] | named["scope"]
-        change = {"attention": before | named}
+        change |= {"attention": before | named}
     changed = {**tree, "model": model | change}
     recipe_of(changed, f"{text} in {origin}")
     return changed
@@ -118,7 +125,7 @@ def _part(kind: str, name: str, value: str | None, text: str) -> Tree:
         return {kind: name, COUNTS[name]: _number(name, value, text)}
     if value is not None and name == "hard":
         if value not in ESTIMATORS:
-            raise UsageError(f"'{text}': hard attention is learned by {' or '.join(ESTIMATORS)}, not '{value}'")
+            raise UsageError(f"'{text}': hard attention is learned by {', '.join(ESTIMATORS)} or exact, not '{value}'")
         return {kind: name, "estimator": value}
     if value is not None:
         raise UsageError(f"'{text}': nothing belongs behind {name}; leave out ':{value}'")

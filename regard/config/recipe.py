@@ -139,12 +139,14 @@ class AttentionPart(Part):
 
 class RecurrentPart(Part):
     """`hidden` is the size of the decoder's states and of the encoder's, whose two directions share it out.
-    `encoder_hidden` sets the size of one direction."""
+    `encoder_hidden` sets the size of one direction. `transition` and `reach` belong to the decoder "exact-hard"."""
 
     kind: Literal["recurrent"]
     cell: Literal["rnn", "gru", "lstm"] = "gru"
-    decoder: Literal["bahdanau", "luong", "fixed-initial", "fixed-background"] = "bahdanau"
+    decoder: Literal["bahdanau", "luong", "exact-hard", "fixed-initial", "fixed-background"] = "bahdanau"
     attention: AttentionPart = AttentionPart()
+    transition: Literal["monotonic", "first-order", "zeroth-order"] = "monotonic"
+    reach: PositiveInt = 5
     input_feeding: bool = True
     embedding: PositiveInt = 256
     hidden: PositiveInt = 512
@@ -166,7 +168,14 @@ class RecurrentPart(Part):
     def _fits(self) -> RecurrentPart:
         values = self.direction * (2 if self.bidirectional else 1)
         looks = self.decoder in ("bahdanau", "luong")
-        if looks and self.attention.score in SAME_SIZE and values != self.hidden:
+        exact = self.decoder == "exact-hard"
+        chosen = self.attention
+        if exact and (chosen.normalize != "softmax" or chosen.scope != GlobalScope() or chosen.remembers):
+            raise ValueError(
+                'decoder = "exact-hard" sums over every source position: give attention a score that remembers nothing, '
+                "and neither normalize nor scope"
+            )
+        if (looks or exact) and self.attention.score in SAME_SIZE and values != self.hidden:
             raise ValueError(
                 f"the {self.attention.score} score compares states of one size, but the encoder gives {values} "
                 f"features and the decoder asks with {self.hidden}; leave out encoder_hidden, or use "
@@ -174,6 +183,8 @@ class RecurrentPart(Part):
             )
         if (self.copy_source or self.lexical) and not looks:
             what = "copy_source" if self.copy_source else "lexical"
+            if exact:
+                raise ValueError(f'{what} and decoder = "exact-hard" do not go together: leave out one of them')
             raise ValueError(f'{what} says what is attended to, and decoder = "{self.decoder}" has no attention')
         if self.copy_source and self.lexical:
             raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")

@@ -2,6 +2,7 @@
 
 from regard.models.copying import CopyingDecoder
 from regard.models.encoder_decoder import EncoderDecoder
+from regard.models.exact_hard import ExactHardDecoder
 from regard.models.hidden_markov import HiddenMarkovDecoder, SourceTokens
 from regard.models.lexical import LexicalDecoder
 from regard.models.recurrent import (
@@ -19,6 +20,7 @@ __all__ = [
     "BahdanauDecoder",
     "CopyingDecoder",
     "EncoderDecoder",
+    "ExactHardDecoder",
     "FixedDecoder",
     "HiddenMarkovDecoder",
     "LexicalDecoder",

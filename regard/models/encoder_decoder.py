@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from regard.attention import Attend, attends, capture
 from regard.batch import within
 from regard.models.copying import CopyingDecoder
+from regard.models.exact_hard import ExactHardDecoder
 from regard.models.hidden_markov import HiddenMarkovDecoder
 from regard.models.lexical import LexicalDecoder
+
+MARGINAL = (HiddenMarkovDecoder, ExactHardDecoder)  # they sum over every alignment
 
 
 class Targets(Protocol):
@@ -78,9 +81,10 @@ class EncoderDecoder(nn.Module):
             memory = self.remember(batch)
             joint = self.decoder.joint(batch.target[:, :-1], said, self.decoder.start(memory), memory)
             return joint.logsumexp(dim=-1)[real]
-        if isinstance(self.decoder, HiddenMarkovDecoder):
+        if isinstance(self.decoder, MARGINAL):
+            decoder: Any = self.decoder
             memory = self.remember(batch)
-            return self.decoder.likelihood(batch.target[:, :-1], said, self.decoder.start(memory), memory)[real]
+            return decoder.likelihood(batch.target[:, :-1], said, decoder.start(memory), memory)[real]
         log_p, labels = self.log_probabilities(batch)
         return log_p.gather(1, labels[:, None])[:, 0]
 
@@ -100,9 +104,9 @@ class EncoderDecoder(nn.Module):
         return torch.cat((seen, top), dim=1)
 
     def look(self, batch: Targets) -> Float[Tensor, "B L H T S"]:
-        """The weights of the L `sights` while the targets are said, in one pass, without gradient. A hidden Markov model
-        has one layer, of which source word said each token in the light of the whole target."""
-        if isinstance(self.decoder, HiddenMarkovDecoder):
+        """The weights of the L `sights` while the targets are said, in one pass, without gradient. A model that sums over
+        alignments has one layer, of which source token said each token in the light of the whole target."""
+        if isinstance(self.decoder, MARGINAL):
             with torch.inference_mode():
                 return self._posterior(batch, self.decoder)[:, None, None]
         names = self.sights()
@@ -112,7 +116,7 @@ class EncoderDecoder(nn.Module):
         # A recurrent decoder has one head, and says nothing of it.
         return torch.stack([w if w.ndim == 4 else w[:, None] for w in layers], dim=1)
 
-    def _posterior(self, batch: Targets, decoder: LexicalDecoder | HiddenMarkovDecoder) -> Float[Tensor, "B T S"]:
+    def _posterior(self, batch: Targets, decoder: Any) -> Float[Tensor, "B T S"]:
         memory = self.remember(batch)
         said, _ = self._said(batch)
         return decoder.posterior(batch.target[:, :-1], said, decoder.start(memory), memory).float()
@@ -130,19 +134,23 @@ class EncoderDecoder(nn.Module):
 
     @property
     def copies(self) -> bool:
-        """Whether what it says comes from the source tokens, wholly or in part, so that its logits are no linear
-        layer's."""
-        return isinstance(self.decoder, CopyingDecoder | LexicalDecoder | HiddenMarkovDecoder)
+        """Whether what it says is a mixture of what source tokens say, so that its logits are no linear layer's."""
+        return isinstance(self.decoder, (CopyingDecoder, LexicalDecoder, *MARGINAL))
 
     @property
     def lexical(self) -> bool:
-        """Whether each token is said by one source token, so that the topmost layer of `aligned` says which."""
+        """Whether each token is said by one source token alone, by a lexicon: to align, and hardly to translate."""
         return isinstance(self.decoder, LexicalDecoder | HiddenMarkovDecoder)
+
+    @property
+    def says_which(self) -> bool:
+        """Whether each token is said by one source token, so that the topmost layer of `aligned` says which."""
+        return isinstance(self.decoder, (LexicalDecoder, *MARGINAL))
 
     @property
     def looks(self) -> bool:
         """Whether there is anything to see of what it attends to; not so with a fixed context."""
-        return bool(self.looking) or self.lexical
+        return bool(self.looking) or self.says_which
 
     @property
     def output(self) -> nn.Linear:

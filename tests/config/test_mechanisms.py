@@ -45,6 +45,16 @@ def test_a_name_says_what_changes(text: str, change: dict[str, Any]) -> None:
     assert mechanism(text) == {"attention": change}
 
 
+def test_exact_hard_attention_is_a_decoder_of_its_own() -> None:
+    assert mechanism("hard:exact") == {"decoder": "exact-hard", "transition": "zeroth-order"}
+    found = recipe_of(with_mechanism({"model": {"kind": "recurrent", "hidden": 64}}, "general+monotonic:exact")).model
+    assert isinstance(found, RecurrentPart)
+    assert (found.decoder, found.transition, found.attention.score) == ("exact-hard", "monotonic", "general")
+    assert found.hidden == 64 and found.attention.normalize == "softmax"
+    with pytest.raises(UsageError, match="is a recurrent decoder"):
+        with_mechanism({}, "hard:exact")
+
+
 def test_none_is_a_decoder_without_attention() -> None:
     assert mechanism("none") == {"decoder": "fixed-initial"}
 
@@ -79,7 +89,7 @@ def test_the_order_of_the_parts_does_not_matter() -> None:
         ("dot:3", "nothing belongs behind dot; leave out ':3'"),
         ("causal:2", "nothing belongs behind causal"),
         ("sparsemax:", "nothing belongs behind sparsemax"),
-        ("hard:3", "is learned by reinforce or gumbel, not '3'"),
+        ("hard:3", "is learned by reinforce, gumbel or exact, not '3'"),
         ("window", "a window needs how many positions"),
         ("window:0", "a whole number from 1, such as window:3, not '0'"),
         ("local-p:0", "a whole number from 1"),

@@ -200,7 +200,7 @@ def _check(
 
 def _choices(model: Model, wanted: Wanted) -> list[AlignmentChoice]:
     layers, heads = _shape(model)
-    if model.network.lexical and wanted == Wanted():
+    if model.network.says_which and wanted == Wanted():
         return [AlignmentChoice(layers - 1, None, "output")]  # it says itself which token said each
     return choices(layers, heads, wanted, default_choice(layers), model.name)
 
