@@ -54,8 +54,9 @@ def beam_search(
 
     Hypotheses are ranked by `score / n^length_penalty`, where n counts the tokens and EOS: 0 ranks by probability,
     1 by probability per token (Wu et al. 2016 divide by `((5 + n) / 6)^α` instead). A source is done when `beam`
-    hypotheses have ended, as in fairseq and OpenNMT; with `exact`, when moreover no living one can still overtake
-    the worst of the `nbest`.
+    hypotheses have ended and no living one would, if it ended at the next step at no cost, overtake the worst of the
+    `nbest`; with `exact`, if it ended at any step. fairseq and OpenNMT stop at `beam` that have ended, and lose the best
+    one where worse ones that are shorter end before it.
     """
     steps = beam_steps(
         decoder,
@@ -113,7 +114,8 @@ def beam_steps(
         best = best.masked_fill(chosen == EOS, -torch.inf)
         kept = best.topk(min(beam, best.shape[1]), dim=1)
         scores = kept.values
-        done = _done(ended, alive, scores, rules.longest, beam, nbest, length_penalty, exact)
+        ahead = rules.longest + 1 if exact else torch.full_like(rules.longest, step + 1)
+        done = _done(ended, alive, scores, ahead, beam, nbest, length_penalty)
         shown = Step(said.shape[1], alive, width, parents, chosen, gains, ending, kept.indices, done)
         stay = (~done).nonzero()[:, 0]
         if len(stay) < len(alive):
@@ -175,23 +177,20 @@ def _done(
     ended: list[_Ended],
     alive: Tensor,
     scores: Tensor,
-    longest: Tensor,
+    ahead: Tensor,
     beam: int,
     nbest: int,
     length_penalty: float,
-    exact: bool,
 ) -> Tensor:
-    """Which of the living sources need no more search."""
+    """Which of the living sources need no more search, as `ahead` says for each source how long a living hypothesis may
+    be when it ends. A sum of log-probabilities only falls, and its normaliser is largest at the largest length."""
     top = scores[:, 0].tolist()
     done = []
     for source, score in zip(alive.tolist(), top, strict=True):
         hopeless = score == float("-inf")
         enough = ended[source].count >= beam
-        if enough and exact and not hopeless:
-            # A sum of log-probabilities only falls, and its normaliser is largest at the largest length.
-            reach = score / (int(longest[source]) + 1) ** length_penalty
-            enough = (
-                len(ended[source].heap) >= nbest and sorted(ended[source].heap, reverse=True)[nbest - 1][0] >= reach
-            )
+        if enough and not hopeless:
+            reach = score / int(ahead[source]) ** length_penalty
+            enough = sorted(ended[source].heap, reverse=True)[nbest - 1][0] >= reach
         done.append(hopeless or enough)
     return torch.tensor(done, device=alive.device)

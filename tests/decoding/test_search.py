@@ -101,6 +101,26 @@ def test_an_exact_search_stops_only_when_nothing_can_overtake() -> None:
     assert all(e >= h - 1e-6 for h, e in ranks)
 
 
+class Hasty(Table):
+    """At the first two steps the end has a chance of 0.3 and token 4 of 0.6; after 4 4 the end is sure."""
+
+    def logits(self, source: int, prefix: tuple[int, ...]) -> Tensor:
+        chances = torch.full((V,), 1e-6)
+        if prefix[1:] == (4, 4):
+            chances[EOS] = 1.0
+        else:
+            chances[EOS], chances[4], chances[5] = 0.3, 0.6, 0.1
+        return chances.log()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_hypotheses_that_ended_early_do_not_hide_a_better_one_that_lives(exact: bool) -> None:
+    """Per token: ln 0.3 = -1.2 of the empty one, ln(0.6 · 0.3) / 2 = -0.86 of "4", and 2 ln 0.6 / 3 = -0.34 of "4 4"."""
+    [[best]] = beam_search(Hasty(), sources(1), Constraints(max_length=5), beam=2, exact=exact)
+    assert best.ids == [4, 4]
+    assert best.score / 3 == pytest.approx(-0.3406, abs=1e-3)
+
+
 def test_a_beam_of_one_is_greedy_and_greedy_takes_the_likeliest() -> None:
     decoder, memory = Table(), sources(*range(10))
     by_greedy = greedy(decoder, memory, Constraints(max_length=6))

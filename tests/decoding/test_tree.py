@@ -82,15 +82,16 @@ def test_every_path_has_the_scores_of_saying_it_and_the_best_is_the_output(name:
 @pytest.mark.parametrize("beam", [1, 2, 3])
 def test_the_tree_is_that_of_a_beam_search_in_plain_python(beam: int) -> None:
     """All continuations of all that is alive, sorted; the best 2·beam are seen, and of them the best `beam` that are no
-    ends go on, while an end counts if it is among the `beam` best."""
+    ends go on, while an end counts if it is among the `beam` best. After `beam` ends nothing goes on but what would be
+    the best if it ended at once."""
     longest = 4
     trees = Trees(len(NUMBERS))
     beam_search(Table(), sources(*NUMBERS), Constraints(longest), beam=beam, observe=trees.of(range(len(NUMBERS))))
     for source, growing in zip(NUMBERS, trees.growing, strict=True):
         expected: dict[tuple[int, ...], str] = {}
         alive: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-        ended = 0
-        while ended < beam and alive:
+        ends: list[float] = []  # by token, of which the best counts, as one hypothesis is asked for
+        while alive and (len(ends) < beam or alive[0][0] / (len(alive[0][1]) + 1) > max(ends)):
             every = []
             for score, ids in alive:
                 log_p = torch.log_softmax(Table().logits(source, (BOS, *ids)), -1).tolist()
@@ -100,7 +101,7 @@ def test_the_tree_is_that_of_a_beam_search_in_plain_python(beam: int) -> None:
             alive = [(score, ids) for score, ids in seen if ids[-1] != EOS][:beam]
             for place, (score, ids) in enumerate(seen):
                 counts = ids[-1] == EOS and place < beam
-                ended += counts
+                ends += [score / len(ids)] * counts
                 expected[ids] = "finished" if counts else "kept" if (score, ids) in alive else "pruned"
         plain = BeamTree(growing.nodes)
         got = {tuple(n.token for n in plain.path(node.id)): node.state for node in plain.nodes}
