@@ -102,14 +102,20 @@ def _validation_set(
 ) -> ValidationSet:
     spelled = translation.spells(*tokenizers)
     sources, references = grouped(rows, spelled)
-    step = max(1, -(-len(sources) // VALIDATED_PAIRS))  # spread over the file, which may be sorted
     source, target = tokenizers
-    some = rows[:: max(1, -(-len(rows) // VALIDATED_PAIRS))]
+    some = [rows[i] for i in _spread(len(rows))]
     limit = recipe.data.max_length
     ids = zip(source.encode_batch([s for _, s, _ in some]), target.encode_batch([t for _, _, t in some]), strict=True)
+    chosen = _spread(len(sources))
     return ValidationSet(
-        sources[::step], references[::step], Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]), held
+        [sources[i] for i in chosen], [references[i] for i in chosen], Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]), held
     )
+
+
+def _spread(count: int) -> list[int]:
+    """At most `VALIDATED_PAIRS` of so many lines, spread over the file, which may be sorted."""
+    number = min(count, VALIDATED_PAIRS)
+    return [i * count // number for i in range(number)]
 
 
 def _say_choices(recipe: Recipe, console: Console) -> None:
