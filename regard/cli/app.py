@@ -64,14 +64,7 @@ def tree_of(
     tree: dict[str, Any] = {}
     if recipe is not None:
         tree = read_toml(recipe)
-        data = tree.get("data")
-        if isinstance(data, dict):
-            for key in (*given, "alignment"):
-                here, value = recipe.resolve().parent, data.get(key)
-                if isinstance(value, str):
-                    data[key] = str((here / value).resolve())
-                elif isinstance(value, list):  # several files of text
-                    data[key] = [str((here / str(each)).resolve()) for each in value]
+        _resolve(tree, recipe.resolve().parent, (*given, "alignment"))
         model = tree.get("model")
         for key in ("weights", "pretrained"):  # of a backbone, of an encoder
             if isinstance(model, dict) and isinstance(model.get(key), str):
@@ -89,10 +82,27 @@ def tree_of(
     if budget:
         tree = merge(tree, {"training": budget})
     for text in settings:
-        tree = merge(tree, setting(text))
-    if recipe is None and not chosen and not resume:
+        one = setting(text)
+        _resolve(one, Path.cwd(), (*given, "alignment"))
+        tree = merge(tree, one)
+    if recipe is None and not resume and "task" not in tree and not tree.get("data"):
         raise UsageError("there is nothing to train on: give a recipe, or --source FILE --target FILE, or --data FILE")
+    if recipe is None and not resume and "task" not in tree and "drawn" in tree.get("data", {}):
+        raise UsageError("data.drawn is of questions about pictures: add --task visual-question")
     return tree, str(recipe) if recipe is not None else "the command line"
+
+
+def _resolve(tree: dict[str, Any], here: Path, keys: tuple[str, ...]) -> None:
+    """Makes the paths under `data` absolute, which count from a folder."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in keys:
+        value = data.get(key)
+        if isinstance(value, str):
+            data[key] = str((here / value).resolve())
+        elif isinstance(value, list):  # several files of text
+            data[key] = [str((here / str(each)).resolve()) for each in value]
 
 
 def check_writable(path: Path, read: Path | None = None) -> None:

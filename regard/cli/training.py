@@ -22,6 +22,10 @@ from regard.errors import UsageError
 @app.command()
 def train(
     recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE.toml]", show_default=False)] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="what is learned; translation, or what the recipe says, if not given", show_default=False),
+    ] = None,
     source: SourceOption = None,
     target: TargetOption = None,
     data: DataOption = None,
@@ -40,6 +44,11 @@ def train(
     """Train on pairs of lines. Sizes, tokenizer and schedule follow from the corpus.
 
     regard train --source train.en --target train.de --out runs/en-de
+
+    With --task on something else: classification, language-model, masked-language-model, visual-question, captioning,
+    autoencoder, forecasting.
+
+    regard train --task language-model --data text.txt --out runs/lm
     """
     from regard.run import train as run_training
     from regard.run.loading import examples
@@ -48,7 +57,8 @@ def train(
         "source": source, "target": target, "data": data,
         "valid_source": valid_source, "valid_target": valid_target, "valid_data": valid_data,
     }  # fmt: skip
-    tree, origin = tree_of(recipe, given, minutes, steps, set_ or [], resume)
+    settings = [*([] if task is None else [f"task={json.dumps(task)}"]), *(set_ or [])]
+    tree, origin = tree_of(recipe, given, minutes, steps, settings, resume)
     if out is None:
         if recipe is None:
             raise UsageError("say where the run shall go: --out runs/NAME")

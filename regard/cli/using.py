@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from regard.cli import options
 from regard.cli.app import (
     BeamOption,
     DataOption,
@@ -25,11 +26,13 @@ from regard.cli.app import (
     check_writable,
     write_page,
 )
+from regard.cli.options import check_options
 from regard.errors import UsageError
 
 
 @app.command()
 def predict(
+    context: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)] = None,
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="one input a line; - is standard input")] = "-",
     demo: DemoOption = False,
@@ -69,6 +72,7 @@ def predict(
     def read_lines(of: Path | str) -> Iterator[str]:
         return read_file(of) if texts is None else iter(texts)
 
+    check_options(context, folder, options.PREDICT)
     if nbest > 1 and not jsonl:
         raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
     if tree and not jsonl:
@@ -78,11 +82,7 @@ def predict(
             "--stream prints words alone, as they come: leave it out, or leave out --jsonl and --attention"
         )
     other = _other(folder, device)
-    if other is not None and (tree or stream):
-        raise UsageError("--tree and --stream are for translation: leave them out")
     if isinstance(other, CaptionModel):
-        if min_length_ratio is not None or max_length_ratio is not None:
-            raise UsageError("a picture has no length that a caption's could be a ratio of: use --max-tokens")
         drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         how = other.search(
             beam=beam,
@@ -212,6 +212,7 @@ app.command("translate", help="The same as predict.")(predict)
 
 @app.command()
 def show(
+    context: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)] = None,
     sentence: Annotated[
         str | None, typer.Argument(metavar="SENTENCE", help="or a picture's file", show_default=False)
@@ -233,7 +234,6 @@ def show(
     """The prediction for one input, and what each output word looked at."""
     from regard.run import Model
     from regard.run.captioning.model import CaptionModel
-    from regard.run.forecasting.model import ForecastModel
     from regard.run.language.causal import LanguageModel
     from regard.view import draw
 
@@ -245,32 +245,24 @@ def show(
         raise UsageError('give a sentence to look at, as in: regard show RUN "A man is cooking."')
     if not sentence.strip():
         raise UsageError("the sentence is empty: give some words to look at")
+    check_options(context, folder, options.SHOW)
+    if png is not None:
+        check_png(png, _picture_in(sentence))
     other = _other(folder, device)
-    if other is not None and nearest:
-        raise UsageError("--nearest looks in the training pairs of a translation, and this run has none: leave it out")
     if isinstance(other, CaptionModel):
         _show_caption(other, sentence, beam, html, png, layer, head)
         return
-    if isinstance(other, ForecastModel):
-        if png is not None:
-            check_png(png, Path(sentence))
-        console = Console(soft_wrap=True, markup=False)
-        print(other.shown(sentence, console.width, console.is_terminal))
-        if png is not None:
-            other.save_picture(sentence, png, layer, head)
-            print(f"wrote {png}")
-        if html is not None:
-            other.save_page(sentence, html, layer, head)
-            print(f"wrote {html}")
-        return
-    if png is not None:
-        raise UsageError("--png draws where words looked in a picture, and this run reads none: use --html")
     if isinstance(other, LanguageModel):
         _show_text(other, sentence, other.how(draw=sample, seed=seed, max_tokens=max_tokens), html, layer, head)
         return
     if other is not None:
+        chosen = {name: number for name, number in (("layer", layer), ("head", head)) if number is not None}
         console = Console(soft_wrap=True, markup=False)
-        print(other.shown(sentence, console.width, console.is_terminal))
+        print(other.shown(sentence, console.width, console.is_terminal, **chosen))
+        for path, save in ((png, "save_picture"), (html, "save_page")):
+            if path is not None:
+                getattr(other, save)(sentence, path, **chosen)
+                print(f"wrote {path}")
         return
     model = Model.load(folder, device)
     [prediction] = model.predict([sentence], beam, attention=True)
@@ -306,6 +298,16 @@ def _say_nearest(folder: Path, sentence: str) -> None:
         print(f"{example.similarity:.2f}  {example.source}\n      {example.target}")
 
 
+def _picture_in(sentence: str) -> Path:
+    """The file that is looked at, which is not to be written over: all of a sentence, or what it begins with."""
+    from regard.run.questions.model import picture_and_question
+
+    try:
+        return Path(sentence if Path(sentence).exists() else picture_and_question(sentence)[0])
+    except (UsageError, OSError):
+        return Path(sentence)
+
+
 def _show_caption(
     model: Any, picture: str, beam: int | None, html: Path | None, png: Path | None, layer: int | None, head: int | None
 ) -> None:
@@ -313,8 +315,6 @@ def _show_caption(
     from regard.training.checkpoint import write_text
     from regard.view.picture import draw_picture, picture_page, save_sheet
 
-    if png is not None:
-        check_png(png, Path(picture))
     [caption] = model.predict([picture], beam, attention=True)
     seen = caption.attention.map(layer, head)
     console = Console(soft_wrap=True, markup=False)
@@ -353,6 +353,7 @@ def _show_text(model: Any, prompt: str, how: Any, html: Path | None, layer: int 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     run: RunArgument,
     source: SourceOption = None,
     target: TargetOption = None,
@@ -376,6 +377,7 @@ def evaluate(
     from regard.run import evaluate as run_evaluation
     from regard.run.captioning.model import CaptionModel
 
+    check_options(context, run, options.EVALUATE)
     one = _other(run, device)
     if isinstance(one, CaptionModel):
         if data is None or source is not None or target is not None:
@@ -384,10 +386,9 @@ def evaluate(
         found = one.evaluate(data, split=split, beam=beam, against=second)
         print(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if as_json else str(found))
         return
-    if split is not None:
-        raise UsageError("--split chooses among captions, and this run has none: leave it out")
     if one is not None:
-        print(one.evaluated(source, target, data, as_json))
+        beside = {} if against is None else {"against": type(one).load(against, device)}
+        print(one.evaluated(source, target, data, as_json, **beside))
         return
     pairs = evaluation_pairs(source, target, data)
     model = Model.load(run, device)

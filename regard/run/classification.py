@@ -29,7 +29,7 @@ from regard.data.labels import (
     read_labelled,
 )
 from regard.errors import RegardError, UsageError
-from regard.evaluation import Score, score
+from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy, Confusion, MacroF1, calibration_error, confusions
 from regard.models.classifier import Classifier
 from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
@@ -40,7 +40,7 @@ from regard.tasks import classification
 from regard.tasks.classification import Prediction
 from regard.training.checkpoint import load_parameters, load_tensors, parameters_of, save_tensors, write_text
 from regard.training.loop import Loss
-from regard.view import AttentionMap, draw
+from regard.view import AttentionMap, PageItem, draw, page
 
 HELD_OUT = 0.1  # of each class, where no validation files are given
 READ_AHEAD = 512
@@ -219,16 +219,37 @@ class ClassifierModel:
         rows = [f"{share:6.1%}  {label}" for label, share in found.top()]
         return "\n".join([*rows, "", draw(self.attention(text), width=width, color=color)])
 
-    def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
-        """What `regard evaluate` prints."""
+    def save_page(self, text: str, path: Path) -> None:
+        """Writes a page with the class and what each word gave, which opens offline."""
+        [found] = self.predict([text])
+        said = ", ".join(f"{label} {share:.1%}" for label, share in found.top())
+        write_text(path, page([PageItem(text, said, None, self.attention(text))], self.name))
+
+    def evaluated(
+        self,
+        source: Path | None,
+        target: Path | None,
+        data: Path | None,
+        as_json: bool,
+        against: ClassifierModel | None = None,
+    ) -> str:
+        """What `regard evaluate` prints. `against` is tested on the same texts."""
         items = labelled_of(source, target, data)
         scores, confused = self.scores(items)
+        paired = [] if against is None else self.compared(against, items)
         if as_json:
             facts = {"run": self.name, "sentences": len(items.rows), "scores": [s.to_json() for s in scores]}
-            return json.dumps(facts | {"confusions": [c.to_json() for c in confused]}, ensure_ascii=False, indent=1)
+            facts |= {"confusions": [c.to_json() for c in confused], "paired": [p.to_json() for p in paired]}
+            return json.dumps(facts, ensure_ascii=False, indent=1)
         lines = [f"{self.name}: {len(items.rows):,} texts, {self.labels.size} classes"]
         lines += [f"  {each}    {each.signature}" for each in scores]
-        return "\n".join([*lines, *(f"  {each}" for each in confused)])
+        return "\n".join([*lines, *(f"  {each}" for each in confused), *(f"{p}    {p.signature}" for p in paired)])
+
+    def compared(self, other: ClassifierModel, items: Labelled) -> list[PairedResult]:
+        """Whether this classifier and another differ by more than chance: accuracy and macro-F1 of the same texts."""
+        texts, gold = [text for _, text, _ in items.rows], [[label] for _, _, label in items.rows]
+        a, b = ([each.label for each in model.predict(texts)] for model in (self, other))
+        return [paired_test(a, b, gold, metric) for metric in classification.metrics()]
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [ids[: self.recipe.data.max_length] for ids in self.tokenizer.encode_batch(list(texts))]

@@ -16,6 +16,7 @@ from rich.console import Console
 from regard import build
 from regard.errors import RegardError
 from regard.run.corpus import Tree
+from regard.run.crowding import crowded, load_before
 from regard.run.folder import RunFolder
 from regard.run.job import Job
 from regard.run.jobs import begin
@@ -24,20 +25,32 @@ from regard.training.checkpoint import load_parameters, parameters_of, write_tex
 from regard.training.loop import Budget, Progress, Trainer
 from regard.training.reporting import MetricsFile, Several, Terminal
 
+# What the speed of a training is said in, where its batches count something else than the tokens that are said.
+COUNTED = {
+    "autoencoder": "pictures",
+    "classification": "texts",
+    "forecasting": "forecast steps",
+    "visual-question": "questions",
+}
+
 
 def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command line", resume: bool = False) -> Any:
     """Trains by the recipe's tree into the folder `out`; with `resume`, goes on where the run there stopped. Returns
     what `regard.load` would."""
     folder = RunFolder(out)
     started = time.monotonic()
+    load = load_before()  # before this training adds to it
     job = begin(tree, folder, console, origin, resume)
     network, training = job.network, job.recipe.training
     assert training.precision != "auto", "preparing has measured it"
     size = sum(p.numel() for p in parameters_of(network).values())
     console.print(f"{size:,} parameters, {job.items:,} {job.what}, {torch.get_num_threads()} threads", highlight=False)
+    busy = crowded(load, torch.get_num_threads()) if build.device(training.device).type == "cpu" else None
+    if busy is not None:
+        console.print(busy, style="yellow", highlight=False)
 
     trainer_box: list[Trainer] = []
-    terminal = Terminal(console, lambda: trainer_box[0].spent())
+    terminal = Terminal(console, lambda: trainer_box[0].spent(), counted=COUNTED.get(job.recipe.task, "tokens"))
     metrics = MetricsFile(folder.metrics)
     snapshots = Snapshots(folder, training.average)
     trainer = Trainer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from tokenizers import Regex, pre_tokenizers
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from regard.batch import BOS, EOS, UNK, within
 from regard.data import Tokenizer
@@ -29,7 +30,7 @@ from regard.models.language_model import (
     no_source,
 )
 from regard.training.loop import Loss
-from regard.training.losses import linear_cross_entropy
+from regard.training.losses import SLICE_ELEMENTS, linear_cross_entropy
 
 GRAPHEMES = pre_tokenizers.Split(Regex(r"\X"), "isolated")
 
@@ -54,12 +55,14 @@ def masked_loss(model: MaskedLanguageModel, batch: MaskedBatch, *, smoothing: fl
 @dataclass(frozen=True)
 class Likelihood:
     """Of a text, summed. `unknown` are the tokens that stand for characters which the vocabulary lacks: they are easier
-    to say than what they hide, so numbers of texts with many of them are too good."""
+    to say than what they hide, so numbers of texts with many of them are too good. `pieces` has nats, tokens and
+    characters of each document, or of each part of at most `context` tokens of a longer one: what is resampled."""
 
     nats: float
     tokens: int
     characters: int
     unknown: int = 0
+    pieces: Float[np.ndarray, "P 3"] = field(default_factory=lambda: np.zeros((0, 3)), compare=False, repr=False)
 
     @property
     def perplexity(self) -> float:
@@ -94,7 +97,7 @@ def measure(
     ends = np.unique(ends)
     begins = (ends - context).clip(min=0)
     fresh = np.diff(ends, prepend=0)  # how many tokens, the last ones, are said here for the first time
-    nats, tokens, unknown = 0.0, 0, 0
+    nats, unknown = np.zeros(corpus.said), 0
     rows = max(1, batch_tokens // context)
     for part in range(0, len(ends), rows):
         chosen = slice(part, part + rows)
@@ -103,20 +106,51 @@ def measure(
         known = lengths - torch.from_numpy(fresh[chosen]).to(device)
         new = within(lengths, steps) & ~within(known, steps)
         features, labels = model.teach(batch)[new], batch.said[new]
-        _, likelihood = linear_cross_entropy(features, model.output.weight, model.output.bias, labels)
-        nats += float(likelihood)
-        tokens += labels.shape[0]
+        # Row after row, what is new: together all from the end of the last batch to the end of this one.
+        done = int(ends[part] - fresh[part])
+        nats[done : done + len(labels)] = _nats(features, model.output, labels)
         unknown += int((labels == UNK).sum())
-    return Likelihood(nats, tokens, int(corpus.characters.sum()), unknown)
+    pieces = _pieces_of(corpus, context, nats)
+    return Likelihood(float(nats.sum()), corpus.said, int(corpus.characters.sum()), unknown, pieces)
+
+
+def _nats(features: Float[Tensor, "P F"], output: nn.Linear, labels: Int[Tensor, " P"]) -> Float[np.ndarray, " P"]:
+    """Of each token, in slices that hold few logits."""
+    rows = max(64, SLICE_ELEMENTS // output.out_features)
+    found = [
+        cross_entropy(_wide(output(each)), those, reduction="none")
+        for each, those in zip(features.split(rows), labels.split(rows), strict=True)
+    ]
+    return torch.cat(found).double().cpu().numpy() if found else np.zeros(0)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _pieces_of(corpus: TextCorpus, context: int, nats: Float[np.ndarray, " S"]) -> Float[np.ndarray, "P 3"]:
+    """Nats, tokens and characters of each document, a longer one in as few parts of at most `context` tokens as can be,
+    which share its characters as they share its tokens."""
+    sizes = np.diff(np.asarray(corpus.starts, dtype=np.int64))  # with the end
+    parts = -(-sizes // context)
+    document = np.repeat(np.arange(len(sizes)), parts)
+    part = np.arange(len(document)) - np.repeat(parts.cumsum() - parts, parts)
+    # The first mark of a stream is not said, so what is said begins one earlier than it stands.
+    begins = corpus.starts[document] - 1 + part * sizes[document] // parts[document]
+    tokens = np.diff(begins, append=corpus.said)
+    characters = corpus.characters[document] * tokens / sizes[document]
+    return np.stack([np.add.reduceat(nats, begins), tokens, characters], axis=1)
 
 
 @dataclass(frozen=True)
 class Restored:
-    """How well hidden tokens are found again."""
+    """How well hidden tokens are found again. `pieces` has nats, right ones and tokens of each sequence that was read:
+    of a document, or a part of a long one."""
 
     nats: float
     right: int
     tokens: int
+    pieces: Float[np.ndarray, "P 3"] = field(default_factory=lambda: np.zeros((0, 3)), compare=False, repr=False)
 
     @property
     def perplexity(self) -> float:
@@ -132,16 +166,20 @@ class Restored:
 def restore(model: MaskedLanguageModel, batches: Iterable[MaskedBatch]) -> Restored:
     """Of batches that are masked the same way each time: those of `MaskedBatches(…, shuffle=False).epoch(0)`."""
     model.eval()
-    nats, right, tokens = 0.0, 0, 0
+    found: list[np.ndarray] = [np.zeros((0, 3))]
     for batch in batches:
         features, labels = model.predict(batch.to(model.bias.device))
-        _, likelihood = linear_cross_entropy(features, model.weight, model.bias, labels)
-        nats += float(likelihood)
-        right += int((nn.functional.linear(features, model.weight, model.bias).argmax(dim=-1) == labels).sum())
-        tokens += labels.shape[0]
+        logits = nn.functional.linear(features, model.weight, model.bias)
+        nats = cross_entropy(_wide(logits), labels, reduction="none").double().cpu().numpy()
+        right = (logits.argmax(dim=-1) == labels).cpu().numpy()
+        row = batch.places.nonzero()[:, 0].cpu().numpy()  # the order in which `predict` gives the places
+        columns = [np.bincount(row, each, minlength=len(batch)) for each in (nats, right, np.ones_like(nats))]
+        found.append(np.stack(columns, axis=1))
+    pieces = np.concatenate(found)
+    nats, right, tokens = pieces.sum(axis=0).tolist()
     if not tokens:
         raise UsageError("there is nothing to restore: the text has no token that can be masked")
-    return Restored(nats, right, tokens)
+    return Restored(nats, round(right), round(tokens), pieces)
 
 
 # --- going on -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from regard.attention.dense_coattention import DenseSymmetricCoAttention, ModularCoAttention
 from regard.data.labels import Labels
 from regard.data.questions import QuestionBatch, QuestionBatches
 from regard.errors import UsageError
@@ -24,10 +25,13 @@ from regard.training.loop import Loss
 @dataclass(frozen=True)
 class Look:
     """`regions [L, rows, columns]` and `words [L, T]`: what each gave to the answer, in L looks. The last word is the
-    end of the question. A side that the model does not look at has zeros."""
+    end of the question. A side that the model does not look at has zeros. `between [T, rows, columns]` is what words and
+    regions saw of each other in the last layer of a fusion that has layers: of a dense one how each word looks at the
+    regions, which leaves to the slots what it lacks to 1; of a modular one how each region looks at the word."""
 
     regions: Float[np.ndarray, "L rows columns"]
     words: Float[np.ndarray, "L T"]
+    between: Float[np.ndarray, "T rows columns"] | None = None
 
 
 def loss(model: VisualQuestion, batch: QuestionBatch, *, smoothing: float = 0.0) -> Loss:
@@ -92,9 +96,23 @@ def look(
     for each in _batched(model, pictures, questions, batch):
         regions, words = (weights.cpu().numpy() for weights in model.weights(each))
         grid = model.grid(each.images)
-        for over_regions, over_words, length in zip(regions, words, each.source_lengths.tolist(), strict=True):
-            found.append(Look(over_regions.reshape(-1, *grid), over_words[:, :length]))
+        between = _between(model, each)
+        for i, length in enumerate(each.source_lengths.tolist()):
+            mutual = None if between is None else between[i, :length].reshape(length, *grid)
+            found.append(Look(regions[i].reshape(-1, *grid), words[i, :, :length], mutual))
     return found
+
+
+@torch.inference_mode()
+def _between(model: VisualQuestion, batch: QuestionBatch) -> Float[np.ndarray, "B T N"] | None:
+    coattention = getattr(model.fusion, "coattention", None)
+    if not isinstance(coattention, DenseSymmetricCoAttention | ModularCoAttention):
+        return None
+    regions, words, mask = model.read(batch)
+    over_regions, over_words = coattention.weights(regions, words, None, mask)
+    if isinstance(coattention, ModularCoAttention):
+        return over_words.mean(dim=1).transpose(1, 2).float().cpu().numpy()
+    return over_regions[:, :, : regions.shape[1]].float().cpu().numpy()
 
 
 def _batched(

@@ -63,10 +63,11 @@ class MetricsFile:
 
 
 class Terminal:
-    """A moving line on a terminal, a plain line every so many steps elsewhere, and a line for each validation."""
+    """A moving line on a terminal, a plain line every so many steps elsewhere, and a line for each validation. `counted`
+    is what a batch's `target_tokens` are: tokens, pictures."""
 
-    def __init__(self, console: Console, spent: Callable[[], float], every: int = 100) -> None:
-        self.console, self.spent, self.every = console, spent, every
+    def __init__(self, console: Console, spent: Callable[[], float], every: int = 100, counted: str = "tokens") -> None:
+        self.console, self.spent, self.every, self.counted = console, spent, every, counted
         self._bar: Bar | None = None
         self._task: Any = None
         self._speed = 0.0
@@ -76,7 +77,7 @@ class Terminal:
         speed = facts["tokens"] / max(facts["seconds"], 1e-9)
         self._speed = speed if progress.step == 1 or not self._speed else 0.95 * self._speed + 0.05 * speed
         self._loss = facts["loss"] if not self._loss else 0.95 * self._loss + 0.05 * facts["loss"]
-        said = f"step {progress.step}  loss {self._loss:.3f}  {self._speed:,.0f} tokens/s"
+        said = f"step {progress.step}  loss {self._loss:.3f}  {self._speed:,.0f} {self.counted}/s"
         if self.console.is_terminal:
             self._moving().update(self._task, completed=1000 * self.spent(), description=said)
         elif progress.step % self.every == 0:

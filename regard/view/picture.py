@@ -109,6 +109,11 @@ def save_sheet(map: PictureMap, path: Path | str, *, columns: int = 5) -> None:
     Raises:
         UsageError: no columns; a path that cannot be written.
     """
+    save_png(sheet(map, columns=columns), path)
+
+
+def sheet(map: PictureMap, *, columns: int = 5) -> Any:
+    """What `save_sheet` saves, as an image of Pillow."""
     if columns < 1:
         raise UsageError(f"A sheet has at least 1 column, not {columns}.")
     from PIL import ImageDraw, ImageFont
@@ -119,20 +124,26 @@ def save_sheet(map: PictureMap, path: Path | str, *, columns: int = 5) -> None:
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     step = (width + _GAP, height + _TEXT + _GAP)
-    sheet = library.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    made = library.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), "white")
+    draw, font = ImageDraw.Draw(made), ImageFont.load_default(16)
     for number, (word, pixels) in enumerate(tiles):
         left = _GAP + number % columns * step[0]
         top = _GAP + number // columns * step[1]
-        draw.text((left, top), _shortened(visible(word), width, draw, font) if word else "", "black", font)
-        sheet.paste(library.fromarray(pixels), (left, top + _TEXT))
+        draw.text((left, top), shortened(visible(word), width, draw, font) if word else "", "black", font)
+        made.paste(library.fromarray(pixels), (left, top + _TEXT))
+    return made
+
+
+def save_png(image: Any, path: Path | str) -> None:
+    """UsageError for a path that cannot be written."""
     try:
-        sheet.save(path, format="PNG")
+        image.save(path, format="PNG")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _shortened(word: str, width: int, draw: Any, font: Any) -> str:
+def shortened(word: str, width: int, draw: Any, font: Any) -> str:
+    """As much of a word as `width` pixels hold."""
     if draw.textlength(word, font) <= width:
         return word
     while word and draw.textlength(word + "…", font) > width:
@@ -194,7 +205,12 @@ def _shades(light: Float[np.ndarray, "H W"]) -> list[str]:
 def picture_page(maps: Sequence[tuple[str, PictureMap]], title: str) -> str:
     """One HTML file that asks the network for nothing and holds no script: for each (headline, map) the picture, and
     its words to choose from by mouse or arrow keys. In ASCII, so that no encoding can spoil it."""
-    sections = [_section(number, headline, map) for number, (headline, map) in enumerate(maps)]
+    sections = [section(number, headline, map) for number, (headline, map) in enumerate(maps)]
+    return document(title, "".join(style for style, _ in sections), "".join(body for _, body in sections))
+
+
+def document(title: str, styles: str, body: str) -> str:
+    """A page of sections."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     text = f"""<!doctype html>
 <html lang="en">
@@ -203,13 +219,13 @@ def picture_page(maps: Sequence[tuple[str, PictureMap]], title: str) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{_escaped(title)}</title>
+<title>{escaped(title)}</title>
 <style>
-{_STYLE}{"".join(style for style, _ in sections)}</style>
+{_STYLE}{styles}</style>
 </head>
 <body>
-<h1>{_escaped(title)}</h1>
-{"".join(body for _, body in sections)}</body>
+<h1>{escaped(title)}</h1>
+{body}</body>
 </html>
 """
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
@@ -234,7 +250,7 @@ h2 { grid-column: 1 / -1; }
 """
 
 
-def _section(number: int, headline: str, map: PictureMap) -> tuple[str, str]:
+def section(number: int, headline: str, map: PictureMap) -> tuple[str, str]:
     """Styles and elements. Every view is the one picture, multiplied by a small picture of the word's light."""
     height, width = _scaled(map, max(96, min(384, max(map.picture.shape[:2]))))
     small = _scaled(map, 96)
@@ -251,14 +267,14 @@ def _section(number: int, headline: str, map: PictureMap) -> tuple[str, str]:
         where = f"looks most at row {row + 1} of {rows}, column {column + 1} of {columns}" if i else "the picture"
         labels.append(
             f'<label class="w{i}"><input type="radio" name="{name}"{" checked" * (i == 0)}>'
-            f'<div class="seen" role="img" aria-label="{where}"></div><span>{_escaped(word)}</span></label>'
+            f'<div class="seen" role="img" aria-label="{where}"></div><span>{escaped(word)}</span></label>'
         )
     # The large view has the light of the word under the pointer, or else of the one that is chosen.
     for state in (" > :checked", ":hover"):
         for i in range(len(map.words) + 1):
             styles.append(f"#{name}:has(.w{i}{state}) > .seen {{ --light: var(--l{i}); }}\n")
     return f"#{name} {{ {'; '.join(once)}; }}\n" + "".join(styles), (
-        f'<section id="{name}">\n<h2>{_escaped(headline)}</h2>\n<div class="seen"></div>\n'
+        f'<section id="{name}">\n<h2>{escaped(headline)}</h2>\n<div class="seen"></div>\n'
         f'<fieldset class="words" aria-label="Words">\n{"".join(labels)}\n</fieldset>\n</section>\n'
     )
 
@@ -269,5 +285,5 @@ def _uri(pixels: UInt8[np.ndarray, "H W ..."]) -> str:
     return f"url(data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')})"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     return html.escape("".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text))

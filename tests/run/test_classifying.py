@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -133,3 +134,59 @@ def test_every_pooling_of_every_encoder_can_be_built(pooling: str, encoder: str)
     torch.testing.assert_close(logits[1:], alone)
     weights = network.weights(batch)
     torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights.sum(-1)))
+
+
+def test_two_classifiers_are_tested_on_the_same_texts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(folder / "valid.tsv")]
+    keys = settings([*SHARED, "training.learning_rate=1e-9"])
+    train = ["--data", str(folder / "train.tsv"), "--valid-data", str(folder / "valid.tsv"), "--steps", "1"]
+    assert main(["train", *train, "--out", str(tmp_path / "new"), *keys]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(folder / "run"), *data, "--against", str(tmp_path / "new"), "--json"]) == 0
+    accuracy, f1 = json.loads(capsys.readouterr().out)["paired"]
+    rows = [line.split("\t") for line in (folder / "valid.tsv").read_text(encoding="utf-8").splitlines()]
+    a, b = (regard.load(run).predict([text for text, _ in rows]) for run in (folder / "run", tmp_path / "new"))
+    right = [(x.label == gold, y.label == gold) for x, y, (_, gold) in zip(a, b, rows, strict=True)]
+    first, second = sum(x and not y for x, y in right), sum(y and not x for x, y in right)
+    assert first > second and accuracy["difference"] == pytest.approx(100 * (first - second) / 60)
+    # McNemar's exact test: that many of all that differ, or more, on one side.
+    count = first + second
+    exact = min(1, 2 * sum(math.comb(count, k) for k in range(first, count + 1)) / 2**count)
+    assert accuracy["p_value"] == pytest.approx(exact, abs=0.002)
+    assert accuracy["signature"] == "measure:accuracy|ar:10000|seed:12345" and f1["a"]["name"] == "macro-F1"
+    assert main(["evaluate", str(folder / "run"), *data, "--against", str(folder / "run")]) == 0
+    *_, one, two = capsys.readouterr().out.splitlines()
+    assert "+0.0, p = 1.0000" in one and "macro-F1" in two
+
+
+def test_options_of_other_tasks_are_refused_and_a_page_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = str(folder / "run"), ["--data", str(folder / "valid.tsv")]
+    assert main(["show", run, "a soup b", "--html", str(tmp_path / "a.html")]) == 0
+    assert "soup" in (tmp_path / "a.html").read_text() and "food" in (tmp_path / "a.html").read_text()
+    capsys.readouterr()
+    text = str(folder / "valid.tsv")
+    for arguments in (
+        ["evaluate", run, *data, "--beam", "2"],
+        ["evaluate", run, *data, "--lowercase", "de"],
+        ["evaluate", run, *data, "--split", "test"],
+        ["show", run, "a soup b", "--png", str(tmp_path / "a.png")],
+        ["show", run, "a soup b", "--nearest"],
+        ["show", run, "a soup b", "--layer", "0"],
+        ["predict", run, text, "--beam", "3"],
+        ["predict", run, text, "--sample"],
+        ["predict", run, text, "--max-length-ratio", "2"],
+        ["predict", run, text, "--attention", str(tmp_path / "b.html")],
+        ["predict", run, text, "--tree", "--jsonl"],
+    ):
+        assert main(arguments) == 2
+        said = capsys.readouterr()
+        option = next(word for word in arguments if word.startswith("--") and word != "--data")
+        assert (
+            said.err.startswith(f"regard: {option} is of ") and "a run of classification" in said.err and not said.out
+        )
+    assert main(["evaluate", run, *data, "--against", str(tmp_path)]) == 2
+    assert "is not a run" in capsys.readouterr().err

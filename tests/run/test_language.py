@@ -20,6 +20,7 @@ from regard.cli import main
 from regard.models.language_model import no_source
 from regard.run.language.causal import LanguageModel
 from regard.run.language.masked import MaskedLanguageModel
+from regard.run.language.model import FineScore, with_confidence
 
 WHO, DOES, WHERE = ["the cat", "a dog", "my horse"], ["sleeps", "runs", "sings"], ["on the mat", "in the sea"]
 SHARED = [
@@ -125,6 +126,25 @@ def test_evaluate_is_the_likelihood_of_every_token_by_hand(
     assert perplexity == pytest.approx(math.exp(nats / tokens), rel=1e-4)
     assert bits == pytest.approx(nats / characters / math.log(2), rel=1e-4)
     assert found["documents"] == 23
+    for score in found["scores"]:
+        assert score["low"] < score["value"] < score["high"] < 1.5 * score["low"]
+        assert score["signature"].endswith("|pieces:23|bs:1000|seed:12345")
+
+
+def test_confidence_is_that_of_a_bootstrap_over_pieces() -> None:
+    pieces = np.array([[2.0, 1, 3], [1, 2, 5], [4, 3, 2], [1, 1, 1], [7, 2, 9]])
+    bare = FineScore("perplexity", math.exp(15 / 9), None, None, "context:7")
+    found = with_confidence(bare, pieces, lambda sums: np.exp(sums[:, 0] / sums[:, 1]))
+    values = []
+    for drawn in np.random.default_rng(12345).choice(5, size=(1000, 5)).tolist():
+        values.append(math.exp(sum(pieces[i][0] for i in drawn) / sum(pieces[i][1] for i in drawn)))
+    values.sort()
+    assert (found.low, found.high) == pytest.approx((values[25], values[974]))
+    assert found.value == bare.value and found.signature == "context:7|pieces:5|bs:1000|seed:12345"
+    assert str(found) == f"perplexity 5.294 [{values[25]:.3f}, {values[974]:.3f}]"
+    # One piece says nothing of others, and what cannot be said at all has no bounds.
+    assert str(with_confidence(bare, pieces[:1], lambda sums: sums[:, 0])) == "perplexity 5.294"
+    assert with_confidence(bare, pieces * 1e4, lambda sums: np.exp(sums[:, 0])).high == math.inf
 
 
 def test_each_line_gives_one_line_that_begins_with_it(
@@ -217,7 +237,10 @@ def test_gaps_are_filled_with_what_fits(masked: Path, capsys: pytest.CaptureFixt
     [best] = model.tokenizer.tokens([int(chances.argmax()) + 4])
     assert filled.gaps[0][0] == (best, pytest.approx(float(chances.max()), rel=1e-5))
     capsys.readouterr()
-    assert main(["show", str(masked), "a dog [MASK] in the sea .", "--device", "cpu"]) == 0
+    page = masked.parent / "gap.html"
+    asked = ["a dog [MASK] in the sea .", "--device", "cpu", "--layer", "1", "--html", str(page)]
+    assert main(["show", str(masked), *asked]) == 0
+    assert "[MASK]" in page.read_text() and "attention" in page.read_text()
     shown = capsys.readouterr().out
     assert "[MASK] 1: " in shown and "</s>" in shown
 
@@ -236,7 +259,10 @@ def test_how_much_of_the_hidden_is_found_is_counted_by_hand(
 ) -> None:
     capsys.readouterr()
     assert main(["evaluate", str(masked), "--data", str(corpus / "valid.txt"), "--json", "--device", "cpu"]) == 0
-    perplexity, found = (score["value"] for score in json.loads(capsys.readouterr().out)["scores"])
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    perplexity, found = (score["value"] for score in scores)
+    assert all(score["low"] <= score["value"] <= score["high"] for score in scores)
+    assert all(score["signature"].endswith("|pieces:23|bs:1000|seed:12345") for score in scores)
     report = json.loads((masked / "report.json").read_text())
     assert [perplexity, found] == pytest.approx([score["value"] for score in report["scores"]])
     # Of the seven tokens of a line one is hidden: 23 in all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +18,7 @@ from regard.config.visual_question import FusionName, VisualQuestionPart, Visual
 from regard.data.images import pillow
 from regard.errors import UsageError
 from regard.models.visual_question import Fusing
+from regard.run import training
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
 SHARED = [
@@ -95,6 +97,137 @@ def test_it_shows_the_answer_and_both_looks(folder: Path, capsys: pytest.Capture
     assert main(["show", str(folder / "run"), asked]) == 0
     said = capsys.readouterr().out
     assert "red" in said.splitlines()[0] and "green" in said and "answer" in said and "█" in said
+
+
+class Reader(HTMLParser):
+    """The texts of a page, and what it would fetch."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.fetched: list[str] = []
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.texts += [data.strip()] if data.strip() else []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href")] + [tag] * (tag == "script")
+
+
+def test_show_writes_a_page_and_a_picture_of_answer_places_and_words(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, page, png = folder / "images" / "green-red.png", tmp_path / "a.html", tmp_path / "a.png"
+    asked = f"{picture} what colour is on the right?"
+    assert main(["show", str(folder / "run"), asked, "--html", str(page), "--png", str(png)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [f"wrote {png}", f"wrote {page}"]
+    text = page.read_text(encoding="ascii")
+    read = Reader(text)
+    [found] = regard.load(folder / "run").predict([(picture, "what colour is on the right?")])
+    assert "what colour is on the right? – red" in read.texts and not read.fetched
+    for name, share in found.top():
+        assert read.texts[read.texts.index(name) + 1] == f"{share:.1%}"
+    _, words = regard.load(folder / "run").look(picture, "what colour is on the right?")
+    gave = dict(zip(words.source_words, words.words()[0].tolist(), strict=True))
+    for word, share in gave.items():
+        assert read.texts[read.texts.index(word) + 1] == f"{share:.1%}"
+    assert text.count("data:image/png") == 1 + 2, "the picture once, and the light of the whole and of the answer"
+    pixels = np.asarray(pillow().open(png))
+    # Under a line of text and a label the picture as it is: 192 pixels wide, green on the left and red on the right.
+    assert (
+        pixels.shape[1] == 560
+        and pixels[150, 40].tolist() == [20, 220, 20]
+        and pixels[150, 180].tolist() == [220, 20, 20]
+    )
+    before = picture.read_bytes()
+    assert main(["show", str(folder / "run"), asked, "--png", str(picture)]) == 2
+    assert "is what is to be read" in capsys.readouterr().err and picture.read_bytes() == before
+    assert main(["show", str(folder / "run"), asked, "--head", "0"]) == 2
+    assert "--head is of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", get_args(FusionName))
+def test_each_fusion_shows_what_it_has(name: str, folder: Path, tmp_path: Path) -> None:
+    keys = settings([*SHARED, f"model.fusion={name}", "model.heads=2", "model.fusion_layers=1"])
+    data = ["--data", str(folder / "asked.jsonl"), "--valid-data", str(folder / "asked.jsonl")]
+    assert main(["train", *data, "--out", str(tmp_path / "run"), "--steps", "1", *keys]) == 0
+    model = regard.load(tmp_path / "run")
+    picture = folder / "images" / "blue-red.png"
+    view = model.view(picture, "what colour is on the left")
+    words = ["what", "colour", "is", "on", "the", "left", "</s>"]
+    assert len(view.looks.words) == (3 if name == "hierarchical" else 1)
+    if name in ("dense", "modular"):
+        assert view.each is not None and view.each.words == words and view.each.weights.shape == (7, 4, 4)
+        if name == "modular":  # each place shares itself out among the words
+            assert view.each.weights.sum(axis=0) == pytest.approx(np.ones((4, 4)), abs=1e-5)
+        else:  # each word shares itself out among the places and three slots
+            sums = view.each.weights.sum(axis=(1, 2))
+            assert (sums > 0).all() and (sums < 1).all()
+    else:
+        assert view.each is None
+    assert view.sees_picture == (name != "question-only") and (view.shares is None) == (name == "image-only")
+    text = f"{picture} what colour is on the left"
+    model.save_page(text, tmp_path / "a.html")
+    model.save_picture(text, tmp_path / "a.png")
+    page = " ".join(Reader((tmp_path / "a.html").read_text()).texts)
+    assert ("does not look at the picture" in page) == (name == "question-only")
+    assert ("does not read the question" in page) == (name == "image-only")
+    assert ("by phrase" in page) == (name == "hierarchical")
+    assert (
+        ("Where each word" in page) == (name in ("dense", "modular")) == ("Where each" in model.shown(text, 80, False))
+    )
+
+
+def test_two_runs_are_tested_on_the_same_questions(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(folder / "asked.jsonl")]
+    keys = settings([*SHARED, "model.fusion=question-only", "data.height=16", "data.width=16"])
+    assert main(["train", *data, "--valid-data", data[1], "--out", str(tmp_path / "blind"), "--steps", "1", *keys]) == 0
+    capsys.readouterr()
+    both = ["evaluate", str(folder / "run"), *data, "--against", str(tmp_path / "blind")]
+    assert main([*both, "--json"]) == 0
+    [test] = json.loads(capsys.readouterr().out)["paired"]
+    # One is always right, so all that the other has wrong speaks for the first: by chance that is 2 · 2⁻ⁿ.
+    wrong = round(18 * (100 - test["b"]["value"]) / 100)
+    assert test["a"]["value"] == 100 and wrong >= 9 and test["difference"] == pytest.approx(100 * wrong / 18)
+    assert test["p_value"] == pytest.approx(2 * 0.5**wrong, abs=0.002)
+    assert main(both) == 0
+    assert "measure:accuracy|ar:10000|seed:12345" in capsys.readouterr().out.splitlines()[-1]
+    for option in (["--beam", "3"], ["--lowercase", "de"], ["--split", "test"]):
+        assert main(["evaluate", str(folder / "run"), *data, *option]) == 2
+        said = capsys.readouterr().err
+        assert f"{option[0]} is of " in said and "visual-question: leave it out" in said
+
+
+def test_a_task_and_settings_are_enough_to_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counted, terminal = [], training.Terminal
+    monkeypatch.setattr(training, "Terminal", lambda *a, **k: counted.append(k["counted"]) or terminal(*a, **k))
+    keys = settings([*SHARED[1:], "data.height=26", "data.width=26"])
+    drawn = ["--set", "data.drawn=11", "--steps", "1", *keys]
+    assert main(["train", "--task", "visual-question", "--out", str(tmp_path / "run"), *drawn]) == 0
+    assert regard.load(tmp_path / "run").recipe.data.drawn == 11
+    # A file that is named by a setting counts from where the command was given, and so the run can go on elsewhere.
+    write(tmp_path, "asked.jsonl")
+    monkeypatch.chdir(tmp_path)
+    named = ["--set", "data.data=asked.jsonl", "--set", "data.valid_data=asked.jsonl"]
+    assert main(["train", *named, "--out", "named", "--steps", "1", *settings(SHARED)]) == 0
+    assert regard.load("named").recipe.data.data == str(tmp_path / "asked.jsonl")
+    assert counted == ["questions", "questions"], "and that is what the speed of a training is said in"
+    capsys.readouterr()
+    for arguments, words in (
+        (["--task", "visual-question"], "data.drawn=9000"),
+        (["--task", "visual-questions"], "did you mean 'visual-question'?"),
+        (["--set", "data.drawn=11"], "add --task visual-question"),
+        (["--set", "model.dim=8"], "there is nothing to train on"),
+    ):
+        assert main(["train", "--out", str(tmp_path / "none"), *arguments]) == 2
+        said = capsys.readouterr().err.strip()
+        assert words in said and "\n" not in said and not (tmp_path / "none").exists()
 
 
 def test_drawn_pictures_are_told_by_kind_and_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,20 +145,38 @@ def test_windows_slide_over_the_text(context: int, stride: int | None, rows: int
     model = transformer(rotary=True).double().eval()
     stream = torch.tensor(CORPUS.ids)
     step = max(1, context // 2) if stride is None else stride
-    nats, said, end = 0.0, 0, min(context, len(stream) - 1)
+    nats, said, end = [], 0, min(context, len(stream) - 1)
     while True:
         begin = max(0, end - context)
         window = stream[begin : end + 1]
         read = window[:-1].masked_fill(window[:-1] == EOS, BOS)
         log_p = model(read[None], model.start(no_source(1)))[0][0].log_softmax(-1)
         for place in range(said, end):
-            nats -= float(log_p[place - begin, stream[place + 1]].detach())
+            nats.append(-float(log_p[place - begin, stream[place + 1]].detach()))
         said = end
         if end == len(stream) - 1:
             break
         end = min(end + step, len(stream) - 1)
     found = measure(model, CORPUS, context=context, stride=stride, batch_tokens=rows * context)
-    assert found.nats == pytest.approx(nats, rel=1e-9) and found.tokens == CORPUS.said
+    assert found.nats == pytest.approx(sum(nats), rel=1e-9) and found.tokens == CORPUS.said
+    assert found.pieces.sum(axis=0) == pytest.approx([sum(nats), CORPUS.said, CORPUS.said])
+    begin = 0
+    for of_piece, tokens, characters in found.pieces.tolist():
+        assert 1 <= tokens == characters <= context
+        assert of_piece == pytest.approx(sum(nats[begin : begin + int(tokens)]), rel=1e-9)
+        begin += int(tokens)
+
+
+def test_what_is_resampled_are_documents_and_equal_parts_of_longer_ones() -> None:
+    # With their ends documents have 6, 2, 14, 1, 30 and 8 tokens, of which 7 go into a part.
+    found = measure(uniform(transformer()), CORPUS, context=7).pieces
+    assert found[:, 1].tolist() == [6, 2, 7, 7, 1, 6, 6, 6, 6, 6, 4, 4]
+    assert found[:, 0] == pytest.approx(found[:, 1] * math.log(V), rel=1e-5)
+    # Four tokens of 10 characters, their end among them, in parts of 3 and 2: each has its share of the 11.
+    corpus = TextCorpus.in_memory([[4, 5, 6, 7], [4]], [11, 3])
+    assert measure(uniform(transformer()), corpus, context=3).pieces[:, 1:] == pytest.approx(
+        np.array([[2, 4.4], [3, 6.6], [2, 3]])
+    )
 
 
 def test_bits_are_counted_in_characters_of_the_text() -> None:
@@ -396,3 +414,7 @@ def test_hidden_tokens_that_follow_from_the_others_are_found() -> None:
     fixed = MaskedBatches(corpus, 16, 1024, 2, vocabulary=V, rate=0.2, shuffle=False)
     found = restore(model, fixed.epoch(0))
     assert found.accuracy > 0.97 and found.perplexity < 1.1
+    # A fifth of 5, of 7 and of 9 tokens, rounded, of 13 · 8 documents each.
+    assert sorted(found.pieces[:, 2].tolist()) == 208 * [1] + 104 * [2]
+    assert found.pieces.sum(axis=0) == pytest.approx([found.nats, found.right, found.tokens])
+    assert (found.pieces[:, 1] <= found.pieces[:, 2]).all()

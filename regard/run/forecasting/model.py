@@ -209,9 +209,10 @@ class ForecastModel:
             else:
                 yield _row([time, *(f"{number:.6g}" for number in numbers)])
 
-    def shown(self, text: str, width: int, color: bool) -> str:
+    def shown(self, text: str, width: int, color: bool, *, layer: int | None = None, head: int | None = None) -> str:
         """What `regard show` prints of a CSV file: how each column goes on, and what was looked at."""
-        pictures = [draw_forecast(view, width=width, color=color) for view in self.predict(text).views()]
+        views = self.predict(text).views()
+        pictures = [draw_forecast(view, width=width, color=color, layer=layer, head=head) for view in views]
         return "\n\n".join(pictures)
 
     def save_page(self, text: str, path: Path, layer: int | None = None, head: int | None = None) -> None:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from regard.attention import attends
@@ -24,7 +25,7 @@ from regard.evaluation import Score
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
-from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_confidence, with_weights
 from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.tasks import language_model
 from regard.tasks.language_model import Sampling
@@ -37,9 +38,11 @@ ROWS = 64  # prompts that go on side by side
 def likelihood_scores(found: language_model.Likelihood, context: int) -> list[Score]:
     how = f"context:{context}|stride:{max(1, context // 2)}|tokens:{found.tokens}|characters:{found.characters}"
     how += f"|unknown:{found.unknown}"
+    perplexity = FineScore("perplexity", found.perplexity, None, None, how)
+    bits = FineScore("bits per character", found.bits_per_character, None, None, how)
     return [
-        FineScore("perplexity", found.perplexity, None, None, how),
-        FineScore("bits per character", found.bits_per_character, None, None, how),
+        with_confidence(perplexity, found.pieces, lambda sums: np.exp(sums[:, 0] / sums[:, 1])),
+        with_confidence(bits, found.pieces, lambda sums: sums[:, 0] / sums[:, 2] / np.log(2)),
     ]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from regard.batch import EOS, SPECIAL_TOKENS
@@ -21,19 +22,22 @@ from regard.data.tokenizer import SPACE
 from regard.evaluation import Score
 from regard.models.language_model import MaskedLanguageModel as Network
 from regard.run.folder import RunFolder
-from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_weights
+from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_confidence, with_weights
 from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.tasks import language_model
-from regard.view import AttentionMap, draw
+from regard.training.checkpoint import write_text
+from regard.view import AttentionMap, PageItem, draw, page
 
 MASK = "[MASK]"
 
 
 def restored_scores(found: language_model.Restored, rate: float) -> list[Score]:
     how = f"masked:{rate:g}|tokens:{found.tokens}"
+    perplexity = FineScore("perplexity of hidden tokens", found.perplexity, None, None, how)
+    right = Score("hidden tokens found", 100 * found.accuracy, None, None, how)
     return [
-        FineScore("perplexity of hidden tokens", found.perplexity, None, None, how),
-        Score("hidden tokens found", 100 * found.accuracy, None, None, how),
+        with_confidence(perplexity, found.pieces, lambda sums: np.exp(sums[:, 0] / sums[:, 2])),
+        with_confidence(right, found.pieces, lambda sums: 100 * sums[:, 1] / sums[:, 2]),
     ]
 
 
@@ -118,14 +122,20 @@ class MaskedLanguageModel:
                 print(f"line {number}: {note}", file=sys.stderr)
             yield json.dumps(filled.to_json(), ensure_ascii=False) if jsonl else filled.text
 
-    def shown(self, text: str, width: int, color: bool) -> str:
+    def shown(self, text: str, width: int, color: bool, *, layer: int | None = None, head: int | None = None) -> str:
         """What `regard show` prints: the filled text, what is likeliest in each gap, and what was looked at."""
         filled = self.fill(text)
         lines = [filled.text, *(note for note in filled.notes)]
         for number, gap in enumerate(filled.gaps, start=1):
             lines.append(f"{MASK} {number}: " + ", ".join(f"{name} {chance:.2f}" for name, chance in gap))
         seen = self.look(text)
-        return "\n".join([*lines, *(["", draw(seen, width=width, color=color)] if seen is not None else [])])
+        drawn = [] if seen is None else ["", draw(seen, width=width, color=color, layer=layer, head=head)]
+        return "\n".join([*lines, *drawn])
+
+    def save_page(self, text: str, path: Path, layer: int | None = None, head: int | None = None) -> None:
+        """Writes a page with the filled text and what was looked at, which opens offline. Its reader chooses layers and
+        heads there."""
+        write_text(path, page([PageItem(text, self.fill(text).text, None, self.look(text))], self.name))
 
     def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
         """What `regard evaluate` prints."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,8 @@ from regard.attention import capture
 from regard.data import Tokenizer
 from regard.data.text import TextCorpus, Unit
 from regard.errors import UsageError
-from regard.evaluation import Score
+from regard.evaluation import RESAMPLES, SEED, Score
+from regard.evaluation.resampling import bootstrap_sums, interval
 from regard.run.folder import RunFolder
 from regard.run.language.reading import Texts
 from regard.training.checkpoint import load_parameters, load_tensors
@@ -30,7 +31,25 @@ class FineScore(Score):
     """A number whose third decimal counts."""
 
     def __str__(self) -> str:
-        return f"{self.name} {self.value:.3f}"
+        text = f"{self.name} {self.value:.3f}"
+        return text if self.low is None or self.high is None else f"{text} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def with_confidence(
+    score: Score, pieces: Float[np.ndarray, "P 3"], formula: Callable[[Float[np.ndarray, "R 3"]], np.ndarray]
+) -> Score:
+    """A score with the 95 % of resampled documents, or parts of long ones; one piece alone tells nothing of others.
+    What a formula makes of the pieces' sum is the score."""
+    if len(pieces) < 2:
+        return score
+    (sums,) = bootstrap_sums(pieces, samples=RESAMPLES, seed=SEED)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        values = formula(sums)
+    if np.isnan(values).any():  # a resample of pieces without a token
+        return score
+    low, high = interval(values)
+    signature = f"{score.signature}|pieces:{len(pieces)}|bs:{RESAMPLES}|seed:{SEED}"
+    return replace(score, low=low, high=high, signature=signature)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from jaxtyping import UInt8
 
 from regard import build
 from regard.build.visual_question import visual_question
-from regard.config.visual_question import VisualQuestionRecipe
+from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
 from regard.data.images import build_pictures, read_picture
 from regard.data.labels import Labels
 from regard.data.questions import Questions, read_questions
 from regard.data.relational import KINDS, RELATIONAL, generate
 from regard.errors import UsageError
-from regard.evaluation import Score, score
+from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.run.folder import RunFolder
@@ -29,12 +29,18 @@ from regard.run.pictures import ENDINGS
 from regard.run.questions.data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
 from regard.tasks import visual_question as task
 from regard.tasks.classification import Prediction
-from regard.training.checkpoint import load_parameters, load_tensors
-from regard.view import AttentionMap, draw
-from regard.view.picture import PictureMap, draw_picture
+from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.view import AttentionMap
+from regard.view.picture import PictureMap
+from regard.view.question import QuestionView, draw_question, question_page, save_question
 
 READ_AHEAD = 256  # questions that are answered together
 SHOWN = 384  # pixels of the longer side of a picture that is shown
+LEVELS = ("by word", "by phrase", "by question")  # of the hierarchical fusion, which alone looks more than once
+BETWEEN = {
+    "dense": "Where each word looked in the last layer",
+    "modular": "Where each word was read in the last layer",
+}
 
 Asked = tuple[str | Path | UInt8[np.ndarray, "H W C"], str]
 """A picture, as a file or as pixels of the model's own size, and a question."""
@@ -75,6 +81,37 @@ class QuestionModel:
     def look(self, picture: str | Path | UInt8[np.ndarray, "H W C"], question: str) -> tuple[PictureMap, AttentionMap]:
         """Where the model looked for the answer, in the picture and in the question, whose end is its last word: a row
         for each look. A side that the model does not see has zeros."""
+        found = self.view(picture, question)
+        return found.looks, found.words
+
+    def view(self, picture: str | Path | UInt8[np.ndarray, "H W C"], question: str) -> QuestionView:
+        """The likeliest answers, what `look` gives, and where the fusion has it what each word and the places saw of
+        each other."""
+        [found] = self.predict([(picture, question)])
+        shown, seen, ids = self._looked(picture, question)
+        looks: list[str] = ["answer"] if len(seen.words) == 1 else [*LEVELS]
+        words, word_of = self.tokenizer.words(ids)
+        words, word_of = [*words, "</s>"], [*word_of, len(words)]
+        of_words = AttentionMap(
+            seen.words[None, None],
+            [*self.tokenizer.tokens(ids), "</s>"],
+            looks,
+            words,
+            looks,
+            word_of,
+            list(range(len(looks))),
+        )
+        each, how = None, ""
+        if seen.between is not None:
+            places, how = seen.between, BETWEEN[self.recipe.model.fusion]
+            of = [[token for token, word in enumerate(word_of) if word == number] for number in range(len(words))]
+            each = PictureMap(shown, words, np.stack([places[those].mean(axis=0) for those in of]))
+        return QuestionView(question, found.top(), PictureMap(shown, looks, seen.regions), of_words, each, how)
+
+    def _looked(
+        self, picture: str | Path | UInt8[np.ndarray, "H W C"], question: str
+    ) -> tuple[UInt8[np.ndarray, "H W C"], task.Look, list[int]]:
+        """The picture to show, where the model looked, and the tokens of the question."""
         pictures, questions = self._read([(picture, question)])
         [(number, ids)] = self._ids(questions)
         [seen] = task.look(self.network, pictures, [(number, ids)])
@@ -84,24 +121,11 @@ class QuestionModel:
             larger = max(1, SHOWN // max(part.height, part.width))
             shape = replace(shape_of(part), height=larger * part.height, width=larger * part.width)
             shown = read_picture(picture, shape)
-        count = len(seen.words)
-        looks = ["answer"] if count == 1 else [f"look {number}" for number in range(1, count + 1)]
-        words, word_of = self.tokenizer.words(ids)
-        of_words = AttentionMap(
-            seen.words[None, None],
-            [*self.tokenizer.tokens(ids), "</s>"],
-            looks,
-            [*words, "</s>"],
-            looks,
-            [*word_of, len(words)],
-            list(range(count)),
-        )
-        return PictureMap(shown, looks, seen.regions), of_words
+        return shown, seen, ids
 
     def scores(self, questions: Questions, pictures: UInt8[np.ndarray, "N H W C"]) -> list[Score]:
         """Accuracy, and that of each kind of question. Drawn ones are of two sorts, too: about one shape, or several."""
-        asked = self._ids([(row.picture, row.text) for row in questions.rows])
-        said = [each.label for each in task.predict(self.network, self.labels, pictures, asked)]
+        said = self._answers(questions, pictures)
         right, kinds = [row.answer for row in questions.rows], [row.kind for row in questions.rows]
         found = [score(Accuracy(), said, [[answer] for answer in right])]
         groups = [kinds]
@@ -131,28 +155,56 @@ class QuestionModel:
     def shown(self, text: str, width: int, color: bool) -> str:
         """What `regard show` prints for a picture's file and a question, written one after the other: the likeliest
         answers, and what was looked at in picture and question."""
-        picture, question = picture_and_question(text)
-        [found] = self.predict([(picture, question)])
-        rows = [f"{share:6.1%}  {answer}" for answer, share in found.top()]
-        over_picture, over_words = self.look(picture, question)
-        if over_picture.weights.any():
-            rows += ["", draw_picture(over_picture, width=max(24, width), color=color)]
-        if over_words.weights.any():
-            rows += ["", draw(over_words, width=width, color=color)]
-        return "\n".join(rows)
+        return draw_question(self.view(*picture_and_question(text)), width=width, color=color)
 
-    def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
-        """What `regard evaluate` prints: of the questions in `data`, or of newly drawn ones for a run that drew."""
+    def save_page(self, text: str, path: Path) -> None:
+        """Writes a page of what `shown` prints, which opens offline."""
+        write_text(path, question_page(self.view(*picture_and_question(text)), self.name))
+
+    def save_picture(self, text: str, path: Path) -> None:
+        """Writes it as PNG."""
+        save_question(self.view(*picture_and_question(text)), path)
+
+    def evaluated(
+        self,
+        source: Path | None,
+        target: Path | None,
+        data: Path | None,
+        as_json: bool,
+        against: QuestionModel | None = None,
+    ) -> str:
+        """What `regard evaluate` prints: of the questions in `data`, or of newly drawn ones for a run that drew.
+        `against` is tested on the same questions."""
         if source is not None or target is not None:
             raise UsageError("questions about pictures are evaluated on one file: give --data FILE alone")
         questions, pictures = self._evaluated(data)
         scores = self.scores(questions, pictures)
+        paired = [] if against is None else [self._compared(against, data, questions, pictures)]
         count = len(questions.rows)
         if as_json:
             facts = {"run": self.name, "questions": count, "scores": [each.to_json() for each in scores]}
+            facts["paired"] = [each.to_json() for each in paired]
             return json.dumps(facts, ensure_ascii=False, indent=1)
         lines = [f"{self.name}: {count:,} questions about {len(pictures):,} pictures, {self.labels.size} answers"]
-        return "\n".join([*lines, *(f"  {each}    {each.signature}" for each in scores)])
+        lines += [f"  {each}    {each.signature}" for each in scores]
+        return "\n".join([*lines, *(f"{each}    {each.signature}" for each in paired)])
+
+    def _compared(
+        self, other: QuestionModel, data: Path | None, questions: Questions, pictures: UInt8[np.ndarray, "N H W C"]
+    ) -> PairedResult:
+        """Whether another model's answers are right as often, but for chance. It sees pictures in its own size."""
+        if data is None and other.recipe.data.height != self.recipe.data.height:
+            raise UsageError(
+                f"{other.name} reads pictures of {other.recipe.data.height} pixels, and these are drawn with "
+                f"{self.recipe.data.height}: give --data FILE.jsonl to test both on"
+            )
+        seen = pictures if data is None else _pictures(questions, other.recipe.data)
+        a, b = self._answers(questions, pictures), other._answers(questions, seen)
+        return paired_test(a, b, [[row.answer] for row in questions.rows], Accuracy())
+
+    def _answers(self, questions: Questions, pictures: UInt8[np.ndarray, "N H W C"]) -> list[str]:
+        asked = self._ids([(row.picture, row.text) for row in questions.rows])
+        return [each.label for each in task.predict(self.network, self.labels, pictures, asked)]
 
     def _evaluated(self, data: Path | None) -> tuple[Questions, UInt8[np.ndarray, "N H W C"]]:
         part = self.recipe.data
@@ -163,8 +215,7 @@ class QuestionModel:
             return questions, pictures
         questions = read_questions(data)
         self.labels.ids(questions.labelled)  # each answer has to be known
-        with TemporaryDirectory() as folder:
-            return questions, np.array(build_pictures(questions.files, Path(folder) / "pictures", shape_of(part)))
+        return questions, _pictures(questions, part)
 
     def _read(self, asked: Sequence[Asked]) -> tuple[UInt8[np.ndarray, "N H W C"], list[tuple[int, str]]]:
         """Each picture once, and (its number, question)."""
@@ -185,6 +236,11 @@ class QuestionModel:
 
     def _ids(self, questions: Sequence[tuple[int, str]]) -> list[tuple[int, list[int]]]:
         return tokenised(questions, self.tokenizer, self.recipe.data)
+
+
+def _pictures(questions: Questions, part: QuestionDataPart) -> UInt8[np.ndarray, "N H W C"]:
+    with TemporaryDirectory() as folder:
+        return np.array(build_pictures(questions.files, Path(folder) / "pictures", shape_of(part)))
 
 
 def picture_and_question(text: str) -> tuple[str, str]:

@@ -1,0 +1,62 @@
+"""Which tasks an option of `regard predict`, `show` and `evaluate` is of: for another one it is refused, not passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from regard.errors import UsageError
+
+Tasks = Mapping[str, tuple[str, ...]]
+
+SEARCHING = ("translation", "captioning")
+DRAWING = (*SEARCHING, "language-model")
+LAYERED = (*DRAWING, "masked-language-model", "forecasting")
+
+PREDICT: Tasks = {
+    **dict.fromkeys(("beam", "nbest", "length_penalty", "prefix", "attention"), SEARCHING),
+    **dict.fromkeys(("sample", "temperature", "top_k", "top_p", "seed", "no_repeat_ngram"), DRAWING),
+    "max_tokens": ("captioning", "language-model"),
+    **dict.fromkeys(("tree", "stream", "min_length_ratio", "max_length_ratio"), ("translation",)),
+}
+SHOW: Tasks = {
+    "beam": SEARCHING,
+    **dict.fromkeys(("sample", "seed", "max_tokens"), ("language-model",)),
+    **dict.fromkeys(("layer", "head"), LAYERED),
+    "html": (*LAYERED, "classification", "visual-question"),
+    "png": ("captioning", "forecasting", "visual-question"),
+    "nearest": ("translation",),
+}
+EVALUATE: Tasks = {
+    "against": (*SEARCHING, "classification", "visual-question"),
+    "beam": SEARCHING,
+    "lowercase": ("translation",),
+    "split": ("captioning",),
+}
+# What there is to say beyond leaving it out.
+INSTEAD = {
+    ("max_tokens", "translation"): "use --max-length-ratio",
+    ("max_length_ratio", "captioning"): "use --max-tokens",
+    ("html", "autoencoder"): "use 'regard evaluate'",
+    ("png", "translation"): "use --html",
+    ("png", "language-model"): "use --html",
+    ("png", "masked-language-model"): "use --html",
+    ("png", "classification"): "use --html",
+}
+
+
+def check_options(context: typer.Context, folder: Path, tasks: Tasks) -> None:
+    """UsageError for the first option that was given and that the run's task does not have."""
+    from regard.run.folder import RunFolder
+
+    task = RunFolder(folder).read_recipe().task
+    for name, those in tasks.items():
+        source = context.get_parameter_source(name)
+        if task in those or source is None or source.name != "COMMANDLINE":
+            continue
+        *most, last = those
+        of = f"{', '.join(most)} and {last}" if most else last
+        advice = INSTEAD.get((name, task), "leave it out")
+        raise UsageError(f"--{name.replace('_', '-')} is of {of}, and {folder} is a run of {task}: {advice}")
