@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import assert_never
 
 import torch
@@ -151,12 +152,19 @@ def attend(part: AttentionPart, query_dim: int, key_dim: int, hidden: int, max_l
 
 
 def encoder_decoder(
-    part: ModelPart, source_size: int, target_size: int, *, shared: bool, max_length: int
+    part: ModelPart,
+    source_size: int,
+    target_size: int,
+    *,
+    shared: bool,
+    max_length: int,
+    same: Sequence[int] | None = None,
 ) -> EncoderDecoder:
-    """A model for vocabularies of those sizes; `shared` says that they are one vocabulary, with one embedding."""
+    """A model for vocabularies of those sizes; `shared` says that they are one vocabulary, with one embedding. `same` has
+    for each source token the target token that copies it, or -1 (None: where they are shared, the token itself)."""
     match part:
         case RecurrentPart():
-            return _recurrent(part, source_size, target_size, shared, max_length)
+            return _recurrent(part, source_size, target_size, shared, max_length, same)
         case TransformerPart():
             return _transformer(part, source_size, target_size, shared, max_length)
         case HiddenMarkovPart():
@@ -180,7 +188,7 @@ def _speaking(decoder: nn.Module, part: RecurrentPart | TransformerPart, shared:
     """The decoder as it is, or saying what it looks at."""
     if part.lexical:
         return LexicalDecoder(decoder, source_size)
-    if not part.copy_source:
+    if not part.copy_source or isinstance(decoder, ExactHardDecoder):
         return decoder
     if not shared:
         raise UsageError(
@@ -190,7 +198,12 @@ def _speaking(decoder: nn.Module, part: RecurrentPart | TransformerPart, shared:
 
 
 def _recurrent(
-    part: RecurrentPart, source_size: int, target_size: int, shared: bool, max_length: int
+    part: RecurrentPart,
+    source_size: int,
+    target_size: int,
+    shared: bool,
+    max_length: int,
+    same: Sequence[int] | None,
 ) -> EncoderDecoder:
     source = Embedding(source_size, part.embedding)
     target = source if shared else Embedding(target_size, part.embedding)
@@ -240,6 +253,7 @@ def _recurrent(
                 context_dim=values,
                 transition=part.transition,
                 reach=part.reach,
+                same=(same or range(source_size)) if part.copy_source else None,
                 dropout=part.dropout,
             )
         case "fixed-initial":

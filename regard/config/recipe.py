@@ -181,10 +181,10 @@ class RecurrentPart(Part):
                 f"features and the decoder asks with {self.hidden}; leave out encoder_hidden, or use "
                 'score = "general" or "additive"'
             )
-        if (self.copy_source or self.lexical) and not looks:
+        if exact and self.lexical:
+            raise ValueError('lexical and decoder = "exact-hard" do not go together: leave out one of them')
+        if (self.copy_source or self.lexical) and not (looks or exact):
             what = "copy_source" if self.copy_source else "lexical"
-            if exact:
-                raise ValueError(f'{what} and decoder = "exact-hard" do not go together: leave out one of them')
             raise ValueError(f'{what} says what is attended to, and decoder = "{self.decoder}" has no attention')
         if self.copy_source and self.lexical:
             raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")

@@ -7,7 +7,7 @@ from regard.data.doctor import examine, kept
 from regard.data.guide import Guide
 from regard.data.merges import MergeDropout
 from regard.data.reader import TablePairs, TextPairs, read_lines
-from regard.data.tokenizer import Encoding, Kind, Tokenizer
+from regard.data.tokenizer import Encoding, Kind, Tokenizer, alike
 
 __all__ = [
     "Batches",
@@ -22,6 +22,7 @@ __all__ = [
     "TablePairs",
     "TextPairs",
     "Tokenizer",
+    "alike",
     "build_corpus",
     "examine",
     "fingerprint",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Library
 
-from regard.batch import SPECIAL_TOKENS, UNK
+from regard.batch import EOS, SPECIAL_TOKENS, UNK
 from regard.data.merges import Halves, halves_of
 from regard.errors import RegardError, UsageError
 
@@ -178,6 +178,13 @@ class Tokenizer:
     def _spelled(self, text: str) -> bool:
         """A single word cut into characters: each character is a unit of its own."""
         return self.kind == "characters" and not any(c.isspace() for c in text.strip())
+
+
+def alike(source: Tokenizer, target: Tokenizer) -> list[int]:
+    """For each source token the target token of the same letters, or -1; of the special ones only the end has one."""
+    ids = {text: i for i, text in enumerate(target.tokens(range(target.size))) if i >= len(SPECIAL_TOKENS)}
+    found = [ids.get(text, -1) for text in source.tokens(range(source.size))]
+    return [EOS if i == EOS else -1 if i < len(SPECIAL_TOKENS) else same for i, same in enumerate(found)]
 
 
 def _text_only(ids: list[int]) -> list[int]:

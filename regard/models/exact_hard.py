@@ -6,6 +6,7 @@ For spellings and other short sequences over small vocabularies: the output laye
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -42,12 +43,16 @@ class HardState(State):
 
 
 class ExactHardDecoder(nn.Module):
+    same: Tensor
+
     """`P(y, a) = Π_t P(a_t | a_{t-1}, y_{<t}) P(y_t | a_t, y_{<t})`, summed over every alignment a by the forward recursion.
 
     The state `s_t` of a recurrent network has read `y_{<t}` and nothing of the source but its end. Position i says
     `softmax(W tanh(A s_t + B h_i) + b)`, and it follows position k in proportion to `exp(score(s_t, h_i) + jump_{i-k}(s_t))`,
     with all jumps beyond `reach` to one side being alike. A monotonic transition has no jumps to the left, one of zeroth
-    order none at all: then positions do not depend on each other. Outputs are log-probabilities.
+    order none at all: then positions do not depend on each other. With `same`, which has the target token that copies
+    each source token, or -1, position i says that one, too, with probability `sigmoid(c · tanh(…) + d)` (Makarov et al. 2017
+    let hard attention copy). Outputs are log-probabilities.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class ExactHardDecoder(nn.Module):
         context_dim: int,
         transition: Transition = "monotonic",
         reach: int = 5,
+        same: Sequence[int] | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -73,6 +79,9 @@ class ExactHardDecoder(nn.Module):
         if self.jump is not None:
             nn.init.zeros_(self.jump.weight)
             nn.init.zeros_(self.jump.bias)
+        self.copying = None if same is None else nn.Linear(output.in_features, 1)
+        copied = None if same is None else torch.tensor(same)
+        self.register_buffer("same", copied, persistent=False)  # it follows from the vocabularies
         self.monotonic, self.reach = transition == "monotonic", reach
         self.dropout = Dropout(dropout)
 
@@ -141,13 +150,19 @@ class ExactHardDecoder(nn.Module):
         are alike)."""
         assert memory.keys is not None and memory.read is not None
         times = len(tokens) // len(memory)  # hypotheses of a source stand side by side
-        lengths, keys, read = (
+        assert memory.source is not None
+        lengths, keys, read, source = (
             part if times == 1 else part.repeat_interleave(times, dim=0)
-            for part in (memory.lengths, memory.keys, memory.read)
+            for part in (memory.lengths, memory.keys, memory.read, memory.source)
         )
         s, hidden = self.layers(self.dropout(self.embedding(tokens)), state.hidden)
-        heard = torch.tanh(self.state_part(s)[:, :, None] + read[:, None])
-        says = torch.log_softmax(wide(self.output(self.dropout(heard))), dim=-1)
+        heard = self.dropout(torch.tanh(self.state_part(s)[:, :, None] + read[:, None]))
+        says = torch.log_softmax(wide(self.output(heard)), dim=-1)
+        if self.copying is not None:
+            own = self.same[source][:, None, :, None]
+            copy = torch.where(own >= 0, wide(self.copying(heard)).sigmoid(), 0.0)
+            added = copy.new_zeros(says.shape).scatter(-1, own.clamp_min(0).expand_as(copy), copy)
+            says = ((1 - copy) * says.exp() + added).clamp_min(1e-20).log()
         places = torch.arange(keys.shape[1], device=tokens.device)
         fits = wide(self.score.compare(s, keys))[:, :, None]
         allowed = within(lengths, len(places))[:, None, None]

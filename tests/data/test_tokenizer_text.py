@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regard.batch import SPECIAL_TOKENS, UNK
-from regard.data import Kind, Tokenizer
+from regard.data import Kind, Tokenizer, alike
 from regard.errors import RegardError, UsageError
 
 LINES = [
@@ -90,3 +90,15 @@ def test_saved_and_loaded_it_is_the_same(kind: Kind, tmp_path: Path) -> None:
 def test_nothing_to_learn_is_said() -> None:
     with pytest.raises(RegardError, match="no words tokens could be learned"):
         Tokenizer.train("words", [], 100)
+
+
+def test_tokens_that_are_written_alike_are_each_other_s_copies() -> None:
+    source = Tokenizer.train("words", ["pos=V a b ä", "pos=N b ß"], 50)
+    target = Tokenizer.train("characters", ["bäa", "ßab", "a c"], 50)
+    same = alike(source, target)
+    assert len(same) == source.size
+    assert [same[i] for i in (0, 1, 2, 3)] == [-1, -1, -1, 3]  # of the special tokens only the end
+    ids = source.encode("pos=V a b ä ß").ids
+    assert same[ids[0]] == -1
+    assert target.decode([same[i] for i in ids[1:]]) == "abäß"
+    assert alike(target, target)[4:] == list(range(4, target.size))

@@ -20,13 +20,14 @@ SOURCES = [[4, 5, 6], [7], [5, 5]]
 TARGETS = [[4, 6], [5, 7, 4], [8]]
 TRANSITIONS = ("monotonic", "first-order", "zeroth-order")
 REACH = 2
+SAME = [-1, -1, -1, EOS, 6, 4, -1, 10, -1]  # what copies each source token
 
 
 def model(transition: str, **changes: Any) -> EncoderDecoder:
     torch.manual_seed(3)
     settings = {"kind": "recurrent", "decoder": "exact-hard", "transition": transition, "reach": REACH}
     part = recipe_of({"model": settings | {"hidden": 6, "embedding": 5, "dropout": 0.0} | changes}).model
-    network = encoder_decoder(part, 9, 11, shared=False, max_length=20).double().eval()
+    network = encoder_decoder(part, 9, 11, shared=False, max_length=20, same=SAME).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -46,13 +47,18 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
     memory = network.encode(torch.tensor([source]), torch.tensor([len(source)]))
     s, _ = decoder.layers(decoder.embedding(torch.tensor([[BOS, *target[:-1]]])), decoder.bridge(memory.final))
     fit = decoder.score(s, memory.values)[0]
-    says = [
-        [
-            torch.softmax(decoder.output(torch.tanh(decoder.state_part(s[0, t]) + decoder.source_part(h))), dim=-1)
-            for h in memory.values[0]
-        ]
-        for t in range(len(target))
-    ]
+
+    def said_by(step: int, place: int) -> Tensor:
+        heard = torch.tanh(decoder.state_part(s[0, step]) + decoder.source_part(memory.values[0, place]))
+        chances = torch.softmax(decoder.output(heard), dim=-1)
+        if decoder.copying is not None:
+            copy = torch.sigmoid(decoder.copying(heard))
+            if SAME[source[place]] >= 0:
+                chances = (1 - copy) * chances
+                chances[SAME[source[place]]] += copy[0]
+        return chances
+
+    says = [[said_by(t, i) for i in range(len(source))] for t in range(len(target))]
 
     def follows(step: int, place: int, before: int) -> float:
         def weight(i: int) -> float:
@@ -79,9 +85,10 @@ def of_rows(flat: Tensor) -> list[Tensor]:
     return list(flat.split([len(t) + 1 for t in TARGETS]))
 
 
+@pytest.mark.parametrize("copy_source", [False, True])
 @pytest.mark.parametrize("transition", TRANSITIONS)
-def test_the_likelihood_is_the_sum_over_every_alignment(transition: str) -> None:
-    network = model(transition)
+def test_the_likelihood_is_the_sum_over_every_alignment(transition: str, copy_source: bool) -> None:
+    network = model(transition, copy_source=copy_source)
     for source, target, gained in zip(SOURCES, TARGETS, of_rows(network.likelihood(batch())), strict=True):
         for said in range(1, len(target) + 2):  # of every beginning too
             total = sum(paths(network, [*source, EOS], [*target, EOS][:said]).values())

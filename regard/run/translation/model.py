@@ -12,7 +12,7 @@ from regard import build
 from regard.attention import Edit
 from regard.batch import UNK
 from regard.config import Recipe
-from regard.data import Encoding, Tokenizer
+from regard.data import Encoding, Tokenizer, alike
 from regard.decoding import Hypothesis, Trees
 from regard.errors import UsageError
 from regard.models import EncoderDecoder
@@ -220,4 +220,5 @@ def new_network(recipe: Recipe, source: Tokenizer, target: Tokenizer) -> Encoder
         target.size,
         shared=bool(recipe.data.shared_vocabulary),
         max_length=recipe.data.max_length,
+        same=alike(source, target),
     )
