@@ -54,6 +54,7 @@ def serve(
     from regard.server.opening import is_loopback, open_port
     from regard.server.opening import serve as serve_until_stopped
     from regard.server.speakers import Speakers
+    from regard.server.speaking import lanes_and_threads
 
     runs = list(runs or []) + ([english_french()] if demo else [])
     if not runs:
@@ -74,8 +75,11 @@ def serve(
         seconds=timeout,
         beam=max_beam,
     )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    lanes, threads = lanes_and_threads(cores, torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else None)
+    torch.set_num_threads(threads)
     speakers = Speakers.of_runs(
-        runs, device, languages=[languages_given(text) for text in languages or []], limits=limits
+        runs, device, languages=[languages_given(text) for text in languages or []], limits=limits, lanes=lanes
     )
     opened = open_port(host, port)
     if key is None and not is_loopback(host):
@@ -83,6 +87,4 @@ def serve(
             f"regard: anybody who reaches {host} can ask this server: give --api-key KEY to ask for one",
             file=sys.stderr,
         )
-    if "OMP_NUM_THREADS" not in os.environ:  # whoever answers needs a core too: threads without one would only spin
-        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     serve_until_stopped(speakers, opened, key=key, cors=cors or [], say=lambda text: print(text, flush=True))

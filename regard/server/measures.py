@@ -25,6 +25,7 @@ class Measures:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._queue = Gauge("regard_queue_lines", "Lines that wait", ["model"], registry=self.registry)
         self._rows = Histogram(
             "regard_batch_lines", "Lines said at once", ["model"], buckets=ROWS, registry=self.registry
@@ -33,8 +34,12 @@ class Measures:
         self._tokens = Counter("regard_tokens", "Output tokens, without the ends", ["model"], registry=self.registry)
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
+        # By the labels themselves: to look them up costs as much as to count.
+        if (counted := self._counted.get((path, status))) is None:
+            counted = self._requests.labels(path, str(status)), self._seconds.labels(path)
+            self._counted[path, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def batch(self, model: str, rows: int, seconds: float) -> None:
         self._rows.labels(model).observe(rows)

@@ -165,16 +165,26 @@ async def until_gone(request: Request, answer: Coroutine[Any, Any, T]) -> T:
     Raises:
         Refusal: 499 if it has left, for the metrics; nobody reads it.
     """
-    working = asyncio.ensure_future(answer)
+    working, answered, gone = asyncio.current_task(), False, False
+    assert working is not None
+
+    def leave(leaving: asyncio.Task[None]) -> None:
+        nonlocal gone
+        if not answered and not leaving.cancelled():
+            gone = True
+            working.cancel()
+
     leaving = asyncio.ensure_future(_left(request))
+    leaving.add_done_callback(leave)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Refusal(499, "the client has gone")
-        return working.result()
+        return await answer
+    except asyncio.CancelledError:
+        if not gone or working.uncancel():
+            raise
+        raise Refusal(499, "the client has gone") from None
     finally:
-        for task in (working, leaving):
-            task.cancel()
+        answered = True
+        leaving.cancel()
 
 
 async def _left(request: Request) -> None:

@@ -19,7 +19,7 @@ from regard.server.measures import Measures
 from regard.server.refusals import Refusal
 from regard.server.speaking import Lane, refusal_of, twin
 from regard.server.streaming import Stream, Streams
-from regard.server.waiting import Ask
+from regard.server.waiting import Ask, Rotation
 
 LOG = logging.getLogger("regard.server")
 
@@ -55,39 +55,43 @@ class Served:
 
 
 class Speaker:
-    """One model: short lines on one thread, what takes long on another, streams on a third.
+    """One model: short lines on one thread or several, what takes long on another, streams on one more.
 
     Their modules are apart and their parameters the same, so that nobody waits for another's long text, and no
     observer or steering shows anywhere else.
     """
 
-    def __init__(self, model: Model, served: Served, measures: Measures) -> None:
+    def __init__(self, model: Model, served: Served, measures: Measures, lanes: int = 1) -> None:
         self.model, self.served = model, served
-        self.short = Lane(model, served.name, measures)
-        self.long = Lane(twin(model), served.name, measures)
+        on_cpu = all(parameter.device.type == "cpu" for parameter in model.network.parameters())
+        self.short = Rotation(lanes if on_cpu else 1)
+        self.long = Rotation()
+        each = [model, *(twin(model) for _ in range(1, self.short.lanes))]
+        self.lanes = [Lane(one, served.name, measures, self.short) for one in each]
+        self.lanes.append(Lane(twin(model), served.name, measures, self.long))
         self.streams = Streams(model, served.name, measures)
         measures.watch(served.name, lambda: self.count)
-        for thread in (self.short, self.long, self.streams):
+        for thread in (*self.lanes, self.streams):
             thread.start()
 
     @property
     def count(self) -> int:
         """Lines that wait."""
-        return self.short.waiting.count + self.long.waiting.count + self.streams.count
+        return self.short.count + self.long.count + self.streams.count
 
     def admit(self, more: int, room: int) -> None:
         """Refusal 429 if so many more lines would not fit. Where nobody waits, one request always does."""
         waiting = self.count
         if waiting and waiting + more > room:
-            rate = self.short.rate or self.long.rate
+            rate = sum(lane.rate for lane in self.lanes[:-1]) or self.lanes[-1].rate
             seconds = min(60, max(1, math.ceil(waiting / rate))) if rate else 1
             raise Refusal(429, f"{waiting:,} lines wait already: ask again in {seconds} seconds", retry_after=seconds)
 
     def close(self) -> None:
-        self.short.waiting.close()
-        self.long.waiting.close()
+        self.short.close()
+        self.long.close()
         self.streams.close()
-        for thread in (self.short, self.long, self.streams):
+        for thread in (*self.lanes, self.streams):
             thread.join(timeout=10)
 
 
@@ -105,6 +109,7 @@ class Speakers:
         measures: Measures | None = None,
         languages: Mapping[str, Languages] | None = None,
         folders: Mapping[str, Path] | None = None,
+        lanes: int = 1,
     ) -> None:
         self.loaders = dict(loaders)
         self.folders = dict(folders or {})  # the runs, of those that are any
@@ -112,6 +117,7 @@ class Speakers:
         self.limits = limits or Limits()
         self.measures = measures or Measures()
         self.languages = dict(languages or {})
+        self.lanes = lanes  # of each model on the CPU
         self.problem: str | None = None  # why a model could not be loaded
         self._speakers: dict[str, Speaker] = {}
         self._loading: threading.Thread | None = None
@@ -119,7 +125,13 @@ class Speakers:
 
     @classmethod
     def of_runs(
-        cls, runs: Sequence[Path], device: str = "auto", *, languages: Sequence[Languages] = (), limits: Limits
+        cls,
+        runs: Sequence[Path],
+        device: str = "auto",
+        *,
+        languages: Sequence[Languages] = (),
+        limits: Limits,
+        lanes: int = 1,
     ) -> Speakers:
         """Of run folders, named after them. UsageError if one of them cannot be served."""
         from functools import partial
@@ -138,7 +150,7 @@ class Speakers:
             loaders[name] = partial(Model.load, run, device)
             folders[name] = run
             spoken[name] = languages[number] if number < len(languages) else languages_of(recipe, base)
-        return cls(loaders, limits=limits, languages=spoken, folders=folders)
+        return cls(loaders, limits=limits, languages=spoken, folders=folders, lanes=lanes)
 
     def start(self, failed: Callable[[str], None] | None = None) -> None:
         """Begins to load in the background. `failed` hears the sentence if one cannot be loaded."""
@@ -153,7 +165,7 @@ class Speakers:
             try:
                 model = load()
                 served = Served.of(model, name, self.languages.get(name, (None, None)))
-                self._speakers[name] = Speaker(model, served, self.measures)
+                self._speakers[name] = Speaker(model, served, self.measures, self.lanes)
             except Exception as problem:
                 if not isinstance(problem, RegardError):
                     LOG.error("%s could not be loaded", name, exc_info=problem)
@@ -215,12 +227,15 @@ class Speakers:
             raise Refusal(422, f"there are {len(prefixes)} prefixes for {len(lines)} inputs: give one for each")
         ask = Ask(lines, {name: value for name, value in options.items() if value is not None}, prefixes)
         speaker.admit(ask.count, self.limits.queue)
-        (speaker.long if ask.slow else speaker.short).waiting.add(ask)
+        rotation = speaker.long if ask.slow else speaker.short
+        rotation.add(ask)
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await asyncio.wrap_future(ask.future)  # which is cancelled with it
+                said = await asyncio.wrap_future(ask.future)  # which is cancelled with it
         except TimeoutError:
             raise self._late() from None
+        rotation.heard()
+        return said
 
     async def stream(self, model: str | None, line: str, **options: Any) -> AsyncIterator[Any]:
         """The Partials of `Model.stream`, the last one finished. Raises what `predict` raises."""

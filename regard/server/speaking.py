@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from regard.server.measures import Measures
 
 LOG = logging.getLogger("regard.server")
+MOST_LANES = 3
 
 
 def twin(model: Model) -> Model:
@@ -41,13 +42,27 @@ def refusal_of(problem: Exception, name: str) -> Refusal:
     return Refusal(503, f"{name} failed at this input ({type(problem).__name__}); the log of the server says more")
 
 
-class Lane(threading.Thread):
-    """Says what waits in its rotation until it is closed."""
+def lanes_and_threads(cores: int, threads: int | None = None) -> tuple[int, int]:
+    """How many lanes say short lines at the same time on a CPU, and with how many threads of PyTorch each.
 
-    def __init__(self, model: Model, name: str, measures: Measures) -> None:
+    `threads` is what the user wants each to have. Two searches of one thread need not meet after each operation, as
+    the two threads of one search must, which spin until then on the core of who answers. While the clients of one lane
+    are answered, the other speaks. More than three would mostly wait for the interpreter. From four cores on, one is
+    left to who answers.
+    """
+    if threads is not None:
+        return max(1, min(MOST_LANES, cores // max(1, threads))), max(1, threads)
+    lanes = max(1, min(MOST_LANES, cores))
+    return lanes, max(1, (cores - 1) // lanes)
+
+
+class Lane(threading.Thread):
+    """Says what waits in its rotation, which it may share with other lanes, until it is closed."""
+
+    def __init__(self, model: Model, name: str, measures: Measures, waiting: Rotation | None = None) -> None:
         super().__init__(name=f"regard-{name}", daemon=True)
         self.model, self.model_name, self.measures = model, name, measures
-        self.waiting = Rotation()
+        self.waiting = Rotation() if waiting is None else waiting
         self.rate = 0.0  # lines a second, of late
 
     def run(self) -> None:
@@ -60,9 +75,15 @@ class Lane(threading.Thread):
             self.measures.batch(self.model_name, len(batch), spent)
 
     def _say(self, batch: Batch) -> None:
-        batch = [(ask, number) for ask, number in batch if not ask.future.done()]
-        if not batch:
+        wanted: Batch = []
+        gone: Batch = []
+        for ask, number in batch:
+            (gone if ask.future.done() else wanted).append((ask, number))
+        if gone:
+            self.waiting.ended(gone)
+        if not wanted:
             return
+        batch = wanted
         first = batch[0][0]
         options: dict[str, Any] = dict(first.options)
         if first.prefixes is not None:
@@ -73,6 +94,7 @@ class Lane(threading.Thread):
             self._apart(batch, problem)
             return
         self.measures.tokens(self.model_name, sum(len(p.tokens) for p in predictions))
+        self.waiting.ended(batch)
         for (ask, number), prediction in zip(batch, predictions, strict=True):
             ask.answer(number, prediction)
 
@@ -80,6 +102,7 @@ class Lane(threading.Thread):
         """Each ask again by itself, so that only the one whose line fails hears of it."""
         asks: dict[int, Ask] = {id(ask): ask for ask, _ in batch}
         if len(asks) == 1:
+            self.waiting.ended(batch)
             batch[0][0].fail(refusal_of(problem, self.model_name))
             return
         for ask in asks.values():

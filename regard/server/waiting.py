@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
@@ -15,7 +15,8 @@ from regard.run import Prediction
 
 ROWS = 64  # short lines that are said at once
 SHORT = 256  # characters of a short line, which is of level 0
-QUIET, LINGER = 0.003, 0.02  # seconds: nobody new comes for the one, or the other has passed
+FEW = 8  # lines that are not divided between lanes, since a batch of fewer is hardly faster
+QUIET, LINGER = 0.008, 0.05  # seconds: nobody new comes for the one, or the other has passed
 
 _number = itertools.count()
 
@@ -39,6 +40,7 @@ class Ask:
         if self.alone:
             self.key += f" {next(_number)}"
         self.levels = [level_of(line) for line in self.lines]
+        self.rest = self.owed = len(self.lines)  # those that no batch has taken, and that none has said
         self.future: Future[list[Prediction]] = Future()
         self._answers: dict[int, Prediction] = {}
         self._waiting: dict[int, deque[int]] = {}  # a level's lines, in order
@@ -54,7 +56,7 @@ class Ask:
     @property
     def count(self) -> int:
         """Lines that wait; none once nobody wants them."""
-        return 0 if self.future.done() else sum(len(lines) for lines in self._waiting.values())
+        return 0 if self.future.done() else self.rest
 
     @property
     def level(self) -> int:
@@ -63,7 +65,10 @@ class Ask:
 
     def take(self, level: int) -> int | None:
         lines = self._waiting.get(level)
-        return lines.popleft() if lines else None
+        if not lines:
+            return None
+        self.rest -= 1
+        return lines.popleft()
 
     def answer(self, number: int, prediction: Prediction) -> None:
         self._answers[number] = prediction
@@ -88,59 +93,121 @@ Batch = list[tuple[Ask, int]]
 
 class Rotation:
     """Asks that take turns. Each in turn leads a batch, and whoever asks the same way adds one line a round to it, so
-    a request of a hundred lines gets a share like a request of one."""
+    a request of a hundred lines gets a share like a request of one.
 
-    def __init__(self) -> None:
+    `lanes` threads take batches of it and divide the lines evenly. `clock` counts seconds.
+    """
+
+    def __init__(self, lanes: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lanes = lanes
+        self._clock = clock
         self._asks: deque[Ask] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._lines = 0  # that wait
+        self._said = 0  # lines that are being said
+        self._due = 0  # asks that were answered just now, and whose clients have not asked again
+        self._stirred = clock()  # when somebody last asked or got an answer
 
     def add(self, ask: Ask) -> None:
         with self._changed:
+            now = self._clock()
+            self._due = 0 if now - self._stirred > QUIET else max(0, self._due - 1)
+            self._stirred = now
             self._asks.append(ask)
-            self._changed.notify()
+            self._lines += ask.rest
+            # Lanes that await the rest of their clients look again by themselves: to wake them for each would cost
+            # more than it brings.
+            if self._lines == ask.rest or self._enough():
+                self._changed.notify_all()
+        ask.future.add_done_callback(lambda _: self._drop(ask))
+
+    def _drop(self, ask: Ask) -> None:
+        """Nobody wants what is left of it, if anything is."""
+        with self._changed:
+            self._lines -= ask.rest
+            ask.rest = 0
+
+    def ended(self, batch: Batch) -> None:
+        """This one, which `take` gave, is said, and its answers are about to go out."""
+        with self._changed:
+            self._said -= len(batch)
+            for ask, _ in batch:
+                ask.owed -= 1
+                self._due += not ask.owed and not ask.future.done()
+            self._stirred = self._clock()
+
+    def heard(self) -> None:
+        """A client gets its answer at this moment, and may ask again in the next."""
+        self._stirred = self._clock()
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     @property
     def count(self) -> int:
         """Lines that wait."""
-        with self._changed:
-            return sum(ask.count for ask in self._asks)
+        return self._lines
 
     def wait(self) -> Batch | None:
-        """The next batch as soon as there is one; None when closed and all is said.
-
-        Clients that were answered together ask again together: the first of them is let wait a few milliseconds for
-        the rest, or it would be said alone and the rest would wait for it.
-        """
+        """The next batch as soon as there is one; None when closed and all is said."""
+        since: float | None = None
         with self._changed:
-            while not (batch := self._gathered()):
-                if self._closed:
-                    return None
-                self._changed.wait()
-            return batch
+            while True:
+                if not self._lines:
+                    if self._closed:
+                        return None
+                    since = None
+                    self._changed.wait()
+                    continue
+                since = self._clock() if since is None else since
+                pause = self.pause(since)
+                if pause <= 0:
+                    if batch := self.take():
+                        return batch
+                else:
+                    self._changed.wait(pause)
 
-    def _gathered(self) -> Batch:
-        until = time.monotonic() + LINGER
-        while not self._closed and 0 < sum(ask.count for ask in self._asks) < ROWS:
-            came = self._changed.wait(min(QUIET, max(0.0, until - time.monotonic())))
-            if not came or time.monotonic() >= until:
-                break
-        return self.take()
+    def pause(self, since: float) -> float:
+        """Seconds to let pass before the next batch, for a lane that has seen lines waiting since then.
+
+        Clients that were answered together ask again together: the first of them are let wait a few milliseconds for
+        the rest, as long as more of them come, or they would be said in a small batch and the rest would wait for it.
+        Who comes while nobody was answered just now is said at once.
+        """
+        return 0.0 if self._enough() else min(self._stirred + QUIET, since + LINGER) - self._clock()
+
+    def _enough(self) -> bool:
+        return self._closed or not self._due or self._lines >= ROWS
 
     def take(self) -> Batch:
-        """The next batch, empty if nobody waits. Lines of nobody are dropped here."""
-        self._asks = deque(ask for ask in self._asks if ask.count)
-        if not self._asks:
-            return []
-        first = self._asks[0]
-        self._asks.rotate(-1)
-        level = 0 if first.whole else first.level
-        room = len(first.lines) if first.whole else 1 if first.alone else max(1, ROWS >> level)
+        """The next batch, empty if nobody waits. Lines of nobody are dropped here.
+
+        Of all lines that wait or are being said a lane takes its share, so that no other has nothing to do.
+        """
+        with self._changed:
+            for ask in self._asks:
+                if not ask.count:
+                    self._drop(ask)
+            self._asks = deque(ask for ask in self._asks if ask.rest)
+            if not self._asks:
+                return []
+            first = self._asks[0]
+            self._asks.rotate(-1)
+            level = 0 if first.whole else first.level
+            room = len(first.lines) if first.whole else 1 if first.alone else max(1, ROWS >> level)
+            if not first.whole:
+                room = min(room, max(FEW, -(-(self._lines + self._said) // self.lanes)))
+            batch = self._filled(first, level, room)
+            self._lines -= len(batch)
+            self._said += len(batch)
+            if self._lines:
+                self._changed.notify_all()
+            return batch
+
+    def _filled(self, first: Ask, level: int, room: int) -> Batch:
         sharing = [first, *(ask for ask in self._asks if ask is not first and ask.key == first.key)]
         batch: Batch = []
         while sharing and len(batch) < room:

@@ -71,13 +71,13 @@ def serving() -> Open:
 
     @asynccontextmanager
     async def opened(
-        models: dict[str, Any], *, limits: Limits | None = None, wait: bool = True, **options: Any
+        models: dict[str, Any], *, limits: Limits | None = None, wait: bool = True, lanes: int = 1, **options: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
         loaders: dict[str, Any] = {
             name: (each if callable(each) else lambda each=each: each) for name, each in models.items()
         }
         runs = {name: each.args[0] for name, each in models.items() if isinstance(each, partial)}
-        speakers = Speakers(loaders, limits=limits, folders=runs)
+        speakers = Speakers(loaders, limits=limits, folders=runs, lanes=lanes)
         app = application(speakers, **options)
         async with app.router.lifespan_context(app):
             if wait and speakers._loading is not None:

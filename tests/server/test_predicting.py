@@ -20,6 +20,8 @@ import pytest
 from regard.errors import UsageError
 from regard.run import Model
 from regard.server.limits import Limits
+from regard.server.predicting import until_gone
+from regard.server.refusals import Refusal
 
 WORDS = ["one", "two", "three", "four", "five", "六", "سبعة", "huit", "नौ", "ten", "élf"]
 
@@ -62,12 +64,13 @@ def refused(answer: httpx.Response, status: int) -> str:
     return found["error"]
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
 @live
-async def test_each_of_fifty_gets_its_own_answer(serving: Any, model: Model) -> None:
+async def test_each_of_fifty_gets_its_own_answer(serving: Any, model: Model, lanes: int) -> None:
     lines = lines_of(50)
     expected = model.predict(lines)
     assert len({p.text for p in expected}) > 25  # or crossed answers would not show
-    async with serving({"m": model}) as client:
+    async with serving({"m": model}, lanes=lanes) as client:
         answers = await asyncio.gather(*(ask(client, inputs=[line]) for line in lines))
         metrics = (await client.get("/metrics")).text
     for line, answer, wanted in zip(lines, answers, expected, strict=True):
@@ -203,6 +206,56 @@ async def test_who_has_gone_is_dropped(serving: Any, model: Model) -> None:
         go.set()
         assert (await first).status_code == (await third).status_code == 200
     assert said == ["one", "three"]
+
+
+class Leaving:
+    """A request whose client goes when it is told."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def receive(self) -> dict[str, str]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+@live
+async def test_an_answer_is_given_up_with_its_client_and_not_later() -> None:
+    request: Any = Leaving()
+    given_up = asyncio.Event()
+
+    async def never() -> None:
+        try:
+            request.gone.set()
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+
+    with pytest.raises(Refusal) as caught:
+        await until_gone(request, never())
+    assert caught.value.status == 499 and given_up.is_set()
+    await asyncio.sleep(0)  # this task itself was not cancelled
+
+    late: Any = Leaving()
+
+    async def answer() -> str:
+        late.gone.set()
+        await asyncio.sleep(0)  # the client is seen to go, and the answer is there in the same round
+        return "said"
+
+    assert await until_gone(late, answer()) == "said"
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@live
+async def test_who_cancels_the_server_is_no_client() -> None:
+    request: Any = Leaving()
+    task = asyncio.create_task(until_gone(request, asyncio.sleep(1000)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 @live
