@@ -72,7 +72,10 @@ def capture(model: nn.Module, which: Choice | None = None) -> Iterator[Seen]:
     refuse_compiled(model, "capture", "looked into")
     found = attends(model)
     if not found:
-        raise UsageError(f"{type(model).__name__} has no attention to capture: its decoder uses a fixed context")
+        raise UsageError(
+            f"{type(model).__name__} has no attention to capture: its decoder has a fixed context, or "
+            "sums over all it could look at"
+        )
     if which is None:
         chosen = found
     elif callable(which):

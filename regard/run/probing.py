@@ -82,7 +82,8 @@ def probe(
         UsageError: a model without attention; nothing to say; gold links for other pairs.
     """
     if not any(places(model.network).values()):
-        raise UsageError(f"{model.name} has a fixed context and no attention to probe: give a run that has any")
+        why = "sums over all it could look at" if model.network.looks else "has a fixed context"
+        raise UsageError(f"{model.name} {why} and has no heads to probe: give a run that has any")
     if gold is not None and len(gold) != len(pairs):
         raise UsageError(f"there are gold links for {len(gold)} of {len(pairs)} pairs: give them for each pair")
     limit = model.recipe.data.max_length

@@ -133,7 +133,7 @@ def test_the_pairs_are_spread_over_the_files() -> None:
         probe(model, [("", "x"), ("a", " ")])
     with pytest.raises(UsageError, match="gold links for 1 of 6 pairs"):
         probe(model, LINES, gold=[Gold(frozenset(), frozenset())])
-    with pytest.raises(UsageError, match="small has a fixed context and no attention to probe"):
+    with pytest.raises(UsageError, match="small has a fixed context and has no heads to probe"):
         probe(model_of("fixed-initial"), LINES)
 
 
