@@ -145,7 +145,7 @@ class RecurrentPart(Part):
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     decoder: Literal["bahdanau", "luong", "exact-hard", "fixed-initial", "fixed-background"] = "bahdanau"
     attention: AttentionPart = AttentionPart()
-    transition: Literal["monotonic", "first-order", "zeroth-order"] = "monotonic"
+    transition: Literal["monotonic", "first-order", "zeroth-order"] = "first-order"
     reach: PositiveInt = 5
     input_feeding: bool = True
     embedding: PositiveInt = 256

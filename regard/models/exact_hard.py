@@ -64,7 +64,7 @@ class ExactHardDecoder(nn.Module):
         score: Score,
         *,
         context_dim: int,
-        transition: Transition = "monotonic",
+        transition: Transition = "first-order",
         reach: int = 5,
         same: Sequence[int] | None = None,
         dropout: float = 0.0,
