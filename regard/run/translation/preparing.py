@@ -108,7 +108,10 @@ def _validation_set(
     ids = zip(source.encode_batch([s for _, s, _ in some]), target.encode_batch([t for _, _, t in some]), strict=True)
     chosen = _spread(len(sources))
     return ValidationSet(
-        [sources[i] for i in chosen], [references[i] for i in chosen], Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]), held
+        [sources[i] for i in chosen],
+        [references[i] for i in chosen],
+        Corpus.in_memory([(s[:limit], t[:limit]) for s, t in ids]),
+        held,
     )
 
 
