@@ -217,7 +217,7 @@ TOKENIZER = Tokenizer.train("words", [WORDS, WORDS], 30)
 class Looking:
     """A network of one layer and one head; token b looks at the token a of `partner[b]`."""
 
-    lexical = False
+    says_which = False
     looks = True
 
     def __init__(self, partner: dict[str, str]) -> None:
