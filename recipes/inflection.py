@@ -22,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, metavar="FILE", help="lemma, features and form, with tabs between")
     options = parser.parse_args()
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
         for lemma, features, form in rows(options.file):
             letters = [SPACE if letter == " " else letter for letter in lemma]
@@ -33,16 +34,24 @@ def main() -> None:
 
 
 def rows(path: Path) -> Iterator[tuple[str, list[str], str]]:
-    """ValueError for a line that is something else."""
-    with open(path, encoding="utf-8") as file:
+    """ValueError for an empty file, and for a line that is something else."""
+    with open(path, "rb") as file:
+        number = 0
         for number, line in enumerate(file, 1):
-            cells = line.rstrip("\r\n").split("\t")
+            try:
+                cells = line.decode("utf-8").rstrip("\r\n").split("\t")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: byte {error.start} is no UTF-8: give a text file in UTF-8"
+                ) from error
             if len(cells) != 3 or not all(cell.strip() for cell in cells):
                 raise ValueError(f"{path}, line {number}: write lemma, features and form with tabs between")
             features = cells[1].split(",")
             if not all(part.partition("=")[2] and part == "".join(part.split()) for part in features):
                 raise ValueError(f"{path}, line {number}: write features as key=value,key=value, not {cells[1]!r}")
             yield cells[0], features, cells[2]
+        if not number:
+            raise ValueError(f"{path} is empty: give lemma, features and form with tabs between, one word a line")
 
 
 if __name__ == "__main__":

@@ -19,13 +19,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="words, one a line; stdin if not given")
     options = parser.parse_args()
+    name = options.file or "standard input"
     try:
         data = sys.stdin.buffer.read() if options.file is None else options.file.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = data.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n").split("\n")
     except OSError as error:
         sys.exit(f"jamo.py: {options.file} cannot be read ({error.strerror})")
     except UnicodeDecodeError as error:
-        sys.exit(f"jamo.py: byte {error.start} is no UTF-8: give a text file in UTF-8")
+        sys.exit(f"jamo.py: {name}, byte {error.start} is no UTF-8: give a text file in UTF-8")
+    if lines == [""]:
+        sys.exit(f"jamo.py: {name} is empty: give words, one a line")
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     for line in lines:
         word, tab, rest = line.partition("\t")

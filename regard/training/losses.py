@@ -68,54 +68,52 @@ class _LinearCrossEntropy(torch.autograd.Function):
             p = p.to(dtype)
             grad_x[part : part + rows] = p @ w
             grad_w += p.t() @ piece
-        return _LinearCrossEntropy._finish(
-            ctx, features, weight, bias, labels, smoothing, (grad_x, grad_w, grad_b), log_sums
-        )
-
-    @staticmethod
-    def _finish(
-        ctx: Any,
-        features: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        labels: Tensor,
-        smoothing: float,
-        gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
-        log_sums: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """The terms of size P·F and V·F, in full precision."""
-        x, w = features.to(log_sums.dtype), weight.to(log_sums.dtype)
-        mean = w.mean(dim=0)
-        right = (x * w[labels]).sum(dim=1)
-        average = x @ mean  # of all the logits of a position
-        if bias is not None:
-            right = right + bias[labels]
-            average = average + bias.mean()
-        likelihood = (log_sums - right).sum()
-        total = (1 - smoothing) * likelihood + smoothing * (log_sums - average).sum()
-        grad_x, grad_w, grad_b = gradients
-        if grad_x is not None and grad_w is not None and grad_b is not None:
-            grad_x.sub_(w[labels], alpha=1 - smoothing).sub_(mean, alpha=smoothing)
-            grad_w.index_add_(0, labels, x, alpha=smoothing - 1).sub_(x.sum(dim=0), alpha=smoothing / w.shape[0])
-            ones = torch.ones_like(labels, dtype=log_sums.dtype)
-            grad_b.index_add_(0, labels, ones, alpha=smoothing - 1).sub_(smoothing * len(labels) / w.shape[0])
-        ctx.save_for_backward(grad_x, grad_w, grad_b)
-        ctx.types = features.dtype, weight.dtype, None if bias is None else bias.dtype
-        ctx.mark_non_differentiable(likelihood)
-        return total, likelihood
+        return finish(ctx, features, weight, bias, labels, smoothing, (grad_x, grad_w, grad_b), log_sums)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_x, grad_w, grad_b = ctx.saved_tensors
-        of_x, of_w, of_b = ctx.types
-        return (
-            (grad_x * gradient).to(of_x),
-            (grad_w * gradient).to(of_w),
-            None if of_b is None else (grad_b * gradient).to(of_b),
-            None,
-            None,
-            None,
-        )
+        return (*gradients_of(ctx, gradient), None, None, None)
+
+
+def finish(
+    ctx: Any,
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    smoothing: float,
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None],
+    log_sums: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The terms of size P·F and V·F, in full precision, added to the gradients of those of size P·V; all is kept for
+    `gradients_of`."""
+    x, w = features.to(log_sums.dtype), weight.to(log_sums.dtype)
+    mean = w.mean(dim=0)
+    right = (x * w[labels]).sum(dim=1)
+    average = x @ mean  # of all the logits of a position
+    if bias is not None:
+        right = right + bias[labels]
+        average = average + bias.mean()
+    likelihood = (log_sums - right).sum()
+    total = (1 - smoothing) * likelihood + smoothing * (log_sums - average).sum()
+    grad_x, grad_w, grad_b = gradients
+    if grad_x is not None and grad_w is not None and grad_b is not None:
+        grad_x.sub_(w[labels], alpha=1 - smoothing).sub_(mean, alpha=smoothing)
+        grad_w.index_add_(0, labels, x, alpha=smoothing - 1).sub_(x.sum(dim=0), alpha=smoothing / w.shape[0])
+        ones = torch.ones_like(labels, dtype=log_sums.dtype)
+        grad_b.index_add_(0, labels, ones, alpha=smoothing - 1).sub_(smoothing * len(labels) / w.shape[0])
+    ctx.save_for_backward(grad_x, grad_w, grad_b)
+    ctx.types = features.dtype, weight.dtype, None if bias is None else bias.dtype
+    ctx.mark_non_differentiable(likelihood)
+    return total, likelihood
+
+
+def gradients_of(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Those of features, weight and bias, each in the type of what it is the gradient of."""
+    grad_x, grad_w, grad_b = ctx.saved_tensors
+    of_x, of_w, of_b = ctx.types
+    of_bias = None if of_b is None else (grad_b * gradient).to(of_b)
+    return (grad_x * gradient).to(of_x), (grad_w * gradient).to(of_w), of_bias
 
 
 def linear_cross_entropy(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 
-from regard.training.losses import SLICE_ELEMENTS, reference_linear_cross_entropy
+from regard.training.losses import SLICE_ELEMENTS, finish, gradients_of, reference_linear_cross_entropy
 
 
 def reference_linear_r_drop(
@@ -31,7 +31,7 @@ def reference_linear_r_drop(
 
 
 class _LinearRDrop(torch.autograd.Function):
-    """As `_LinearCrossEntropy`: slice by slice, with the gradients made while a slice's logits are there.
+    """The paper's loss, twice what `linear_r_drop` gives, made as cross-entropy is: slice by slice, with the gradients made while a slice's logits are there.
 
     With `d = log p - log q` the gradient of `KL(p‖q) + KL(q‖p)` by the logits of p is `p (d - KL(p‖q) + 1) - q`, and
     by those of q the same with p and q exchanged. The terms of labels and smoothing are of size P·F and V·F.
@@ -75,53 +75,20 @@ class _LinearRDrop(torch.autograd.Function):
                 ratio = torch.mul(d, sign, out=logs[1])
                 kl = torch.linalg.vecdot(here, ratio)[:, None]
                 apart += kl.sum()
-                gradient = ratio.sub_(kl - 1 - 2 / alpha).mul_(here).sub_(other).mul_(0.25 * alpha)
+                gradient = ratio.sub_(kl - 1 - 2 / alpha).mul_(here).sub_(other).mul_(0.5 * alpha)
                 grad_b += gradient.sum(dim=0)
                 gradient = gradient.to(dtype)
                 grad_x[places[k]] = gradient @ w
                 grad_w += gradient.t() @ x[places[k]]
-        return _LinearRDrop._finish(
-            ctx, first, second, weight, bias, labels, smoothing, (grad_x, grad_w, grad_b), log_sums, alpha * apart
-        )
-
-    @staticmethod
-    def _finish(
-        ctx: Any,
-        first: Tensor,
-        second: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        labels: Tensor,
-        smoothing: float,
-        gradients: tuple[Tensor, Tensor, Tensor],
-        log_sums: Tensor,
-        apart: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        x, w = torch.cat((first, second)).to(log_sums.dtype), weight.to(log_sums.dtype)
-        twice, mean = labels.repeat(2), w.mean(dim=0)
-        right, average = (x * w[twice]).sum(dim=1), x @ mean
-        if bias is not None:
-            right, average = right + bias[twice], average + bias.mean()
-        likelihood = 0.5 * (log_sums - right).sum()
-        total = (1 - smoothing) * likelihood + 0.5 * smoothing * (log_sums - average).sum() + 0.25 * apart
-        grad_x, grad_w, grad_b = gradients
-        grad_x.sub_(w[twice], alpha=0.5 * (1 - smoothing)).sub_(mean, alpha=0.5 * smoothing)
-        grad_w.index_add_(0, twice, x, alpha=0.5 * (smoothing - 1))
-        grad_w.sub_(x.sum(dim=0), alpha=0.5 * smoothing / w.shape[0])
-        ones = torch.ones_like(twice, dtype=log_sums.dtype)
-        grad_b.index_add_(0, twice, ones, alpha=0.5 * (smoothing - 1)).sub_(smoothing * len(labels) / w.shape[0])
-        ctx.save_for_backward(grad_x, grad_w, grad_b)
-        ctx.types = first.dtype, weight.dtype, None if bias is None else bias.dtype
-        ctx.mark_non_differentiable(likelihood)
-        return total, likelihood
+        both = torch.cat((first, second))
+        gradients = grad_x, grad_w, grad_b
+        total, likelihood = finish(ctx, both, weight, bias, labels.repeat(2), smoothing, gradients, log_sums)
+        return total + 0.5 * alpha * apart, likelihood
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        grad_x, grad_w, grad_b = ctx.saved_tensors
-        of_x, of_w, of_b = ctx.types
-        of_first, of_second = (grad_x * gradient).to(of_x).chunk(2)
-        of_bias = None if of_b is None else (grad_b * gradient).to(of_b)
-        return of_first, of_second, (grad_w * gradient).to(of_w), of_bias, None, None, None, None
+        of_both, of_weight, of_bias = gradients_of(ctx, gradient)
+        return (*of_both.chunk(2), of_weight, of_bias, None, None, None, None)
 
 
 def linear_r_drop(
@@ -139,4 +106,5 @@ def linear_r_drop(
     """
     low = torch.is_autocast_enabled(first.device.type)
     with torch.autocast(first.device.type, enabled=False):
-        return _LinearRDrop.apply(first, second, weight, bias, labels, smoothing, alpha, low)  # type: ignore[no-any-return]
+        total, likelihood = _LinearRDrop.apply(first, second, weight, bias, labels, smoothing, alpha, low)  # type: ignore[misc]
+    return 0.5 * total, 0.5 * likelihood
