@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--schemathesis", type=int, default=0, metavar="N")
     given = parser.parse_args()
     findings = Findings()
-    server, base = start(given.run, [])
+    server, base = start(given.run, {})
     started = time.perf_counter()
     try:
         asyncio.run(all_of(base, given.requests, given.workers, given.seed, findings))

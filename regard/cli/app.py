@@ -34,6 +34,12 @@ app = typer.Typer(
 )
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)]
+EnsembleOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ensemble", metavar="RUN2", help="speak together with this run, too; may be repeated", show_default=False
+    ),
+]
 SourceOption = Annotated[Path | None, typer.Option(help="one source a line", show_default=False)]
 TargetOption = Annotated[Path | None, typer.Option(help="the target of each line", show_default=False)]
 DataOption = Annotated[Path | None, typer.Option(help="pairs as .tsv, .csv or .jsonl instead", show_default=False)]

@@ -19,7 +19,7 @@ PREDICT: Tasks = {
     **dict.fromkeys(("beam", "nbest", "length_penalty", "prefix", "attention"), SEARCHING),
     **dict.fromkeys(("sample", "temperature", "top_k", "top_p", "seed", "no_repeat_ngram"), DRAWING),
     "max_tokens": ("captioning", "language-model"),
-    **dict.fromkeys(("tree", "stream", "min_length_ratio", "max_length_ratio"), ("translation",)),
+    **dict.fromkeys(("ensemble", "tree", "stream", "min_length_ratio", "max_length_ratio"), ("translation",)),
 }
 SHOW: Tasks = {
     "beam": SEARCHING,
@@ -28,11 +28,13 @@ SHOW: Tasks = {
     "html": (*LAYERED, "classification", "visual-question"),
     "png": ("captioning", "forecasting", "visual-question"),
     "nearest": ("translation",),
+    "ensemble": ("translation",),
 }
 EVALUATE: Tasks = {
     "against": (*SEARCHING, "classification", "visual-question"),
     "beam": SEARCHING,
     "lowercase": ("translation",),
+    "ensemble": ("translation",),
     "split": ("captioning",),
 }
 # What there is to say beyond leaving it out.

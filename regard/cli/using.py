@@ -17,6 +17,7 @@ from regard.cli.app import (
     DataOption,
     DemoOption,
     DeviceOption,
+    EnsembleOption,
     MaxTokensOption,
     RunArgument,
     SourceOption,
@@ -36,6 +37,7 @@ def predict(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="the folder of a run", show_default=False)] = None,
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="one input a line; - is standard input")] = "-",
     demo: DemoOption = False,
+    ensemble: EnsembleOption = None,
     beam: BeamOption = None,
     nbest: Annotated[int, typer.Option(min=1, help="outputs per input (with --jsonl)")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="draw instead of searching")] = False,
@@ -63,7 +65,6 @@ def predict(
 ) -> None:
     """One output line for each input line, in order. An empty line gives an empty line."""
     from regard.data import read_lines as read_file
-    from regard.run import Model
     from regard.run.captioning.model import CaptionModel, pictures_in
     from regard.run.language.causal import LanguageModel
 
@@ -101,7 +102,7 @@ def predict(
         for said in other.said(read_lines(file if file == "-" else Path(file)), jsonl=jsonl, **chosen):
             print(said, flush=False)
         return
-    model = Model.load(folder, device)
+    model = _together(folder, ensemble, device)
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     sampling = {name: value for name, value in given.items() if value is not None} if sample else None
     how = model.search(
@@ -207,6 +208,13 @@ def _other(run: Path, device: str) -> Any:
     return None if RunFolder(run).read_recipe().task == "translation" else load(run, device)
 
 
+def _together(run: Path, others: list[Path] | None, device: str) -> Any:
+    """The model of a run, or of several that speak together."""
+    from regard.run import Model
+
+    return Model.ensemble([Model.load(each, device) for each in (run, *(others or ()))])
+
+
 app.command("translate", help="The same as predict.")(predict)
 
 
@@ -218,6 +226,7 @@ def show(
         str | None, typer.Argument(metavar="SENTENCE", help="or a picture's file", show_default=False)
     ] = None,
     demo: DemoOption = False,
+    ensemble: EnsembleOption = None,
     html: Annotated[Path | None, typer.Option(metavar="OUT.html", help="write a page too", show_default=False)] = None,
     png: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="of a picture or a series: draw it too", show_default=False)
@@ -232,7 +241,6 @@ def show(
     device: DeviceOption = "auto",
 ) -> None:
     """The prediction for one input, and what each output word looked at."""
-    from regard.run import Model
     from regard.run.captioning.model import CaptionModel
     from regard.run.language.causal import LanguageModel
     from regard.view import draw
@@ -264,7 +272,7 @@ def show(
                 getattr(other, save)(sentence, path, **chosen)
                 print(f"wrote {path}")
         return
-    model = Model.load(folder, device)
+    model = _together(folder, ensemble, device)
     [prediction] = model.predict([sentence], beam, attention=True)
     console = Console(soft_wrap=True, markup=False)
     for note in prediction.notes:
@@ -358,6 +366,7 @@ def evaluate(
     source: SourceOption = None,
     target: TargetOption = None,
     data: DataOption = None,
+    ensemble: EnsembleOption = None,
     against: Annotated[
         Path | None, typer.Option(metavar="RUN2", help="test whether the difference is real", show_default=False)
     ] = None,
@@ -391,7 +400,7 @@ def evaluate(
         print(one.evaluated(source, target, data, as_json, **beside))
         return
     pairs = evaluation_pairs(source, target, data)
-    model = Model.load(run, device)
+    model = _together(run, ensemble, device)
     other = None if against is None else Model.load(against, device)
     report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase)
     print(json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report))

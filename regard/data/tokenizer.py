@@ -114,6 +114,10 @@ class Tokenizer:
     def size(self) -> int:
         return self._library.get_vocab_size()
 
+    def equals(self, other: Tokenizer) -> bool:
+        """Whether it makes the same tokens, with the same ids, of every text."""
+        return self is other or (self.kind == other.kind and self._library.to_str() == other._library.to_str())
+
     def halves(self) -> Halves | None:
         """What each token of a BPE was merged from; None for the other kinds."""
         if self.kind != "bpe":

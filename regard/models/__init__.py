@@ -2,6 +2,7 @@
 
 from regard.models.copying import CopyingDecoder
 from regard.models.encoder_decoder import EncoderDecoder
+from regard.models.ensemble import Ensemble
 from regard.models.exact_hard import ExactHardDecoder
 from regard.models.hidden_markov import HiddenMarkovDecoder, SourceTokens
 from regard.models.lexical import LexicalDecoder
@@ -20,6 +21,7 @@ __all__ = [
     "BahdanauDecoder",
     "CopyingDecoder",
     "EncoderDecoder",
+    "Ensemble",
     "ExactHardDecoder",
     "FixedDecoder",
     "HiddenMarkovDecoder",

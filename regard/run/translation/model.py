@@ -15,7 +15,7 @@ from regard.config import Recipe
 from regard.data import Encoding, Tokenizer, alike
 from regard.decoding import Hypothesis, Trees
 from regard.errors import UsageError
-from regard.models import EncoderDecoder
+from regard.models import EncoderDecoder, Ensemble
 from regard.run.folder import RunFolder
 from regard.run.translation.prediction import Prediction, attention_map, attention_weights
 from regard.run.translation.steering import edits_of, resolved, steered
@@ -50,6 +50,33 @@ class Model:
         load_parameters(network, load_tensors(folder.weights), folder.weights)
         network.to(build.device(device)).eval()
         return cls(network, source, target, recipe, folder.path.name)
+
+    @classmethod
+    def ensemble(cls, models: Sequence[Model]) -> Model:
+        """Models that speak together: each token is chosen by the mean of what they hold probable, and `attention` has
+        the layers of them all, one model after the other. They search as the recipe of the first says.
+
+        Raises:
+            UsageError: no model, or models whose tokens are not the same.
+        """
+        if not models:
+            raise UsageError("an ensemble is made of one model at least: give regard.Model.ensemble([model, …])")
+        first, *rest = models
+        for other in rest:
+            for side in ("source", "target"):
+                own, their = getattr(first, f"{side}_tokenizer"), getattr(other, f"{side}_tokenizer")
+                if not own.equals(their):
+                    raise UsageError(
+                        f"{first.name} and {other.name} cannot speak together, since their {side} tokens differ: an "
+                        "ensemble is made of models that were trained on the same pairs with the same tokenizer"
+                    )
+        if not rest:
+            return first
+        longest = min(model.recipe.data.max_length for model in models)
+        recipe = first.recipe.model_copy(update={"data": first.recipe.data.model_copy(update={"max_length": longest})})
+        network = Ensemble([model.network for model in models])
+        name = " + ".join(model.name for model in models)
+        return cls(network.eval(), first.source_tokenizer, first.target_tokenizer, recipe, name)
 
     def search(self, **options: Any) -> Search:
         """How this model searches by its recipe, with some things changed."""

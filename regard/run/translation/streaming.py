@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from regard.batch import EOS
 from regard.data import Tokenizer
 from regard.decoding import BeamTree, Growing, Hypothesis, Node
 from regard.models import EncoderDecoder
+from regard.models.ensemble import joined
 from regard.run.translation.prediction import Prediction
 from regard.tasks.translation import Search, search_steps
 
@@ -105,7 +105,8 @@ class _Seen:
 
     def look(self, layers: list[Tensor], width: int) -> None:
         """Takes down the weights of one step: those with which what follows each living node is said."""
-        stacked = torch.stack([_apart(weights, width) for weights in layers]).float().cpu().numpy()
+        apart = [_apart(weights, width)[None, :, :, None].float() for weights in layers]  # [1, K, H, 1, S] of a layer
+        stacked = joined(apart, dim=0)[:, :, :, 0].cpu().numpy()
         for place, node in enumerate(self.growing.alive):
             if node is not None or not self.growing.nodes:
                 self.rows[node] = stacked[:, place]
