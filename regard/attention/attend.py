@@ -27,7 +27,7 @@ FUSED_CPU_SCORES = 256 * 256
 # queries have to be sorted for it though their scores are one matrix product, which does many keys in no time.
 # Measured by benchmarks/local_attention.py.
 LOCAL_PAYS = 4
-SORTING_PAYS = 5
+SORTING_PAYS = 2
 
 
 class Edits(Protocol):

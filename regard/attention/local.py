@@ -34,18 +34,18 @@ def banded(
 ) -> Float[Tensor, "... T Dv"]:
     """Attention within `window`. Blocks of queries look at the slice of keys that any of them can see."""
     queries, keys = q.shape[-2], k.shape[-2]
-    size = max(1, min(queries, max(window.width, BLOCK)))
+    size = max(1, min(queries, max(window.left, window.right, BLOCK)))
     blocks = -(-queries // size)
     span = size + window.left + window.right
     first = start - window.left  # the key at the head of the first slice, if there is one
-    last = first + (blocks - 1) * size + span
+    last = first + _reach(blocks, span, size)
 
     def slices(x: Tensor) -> Tensor:
         """[..., S, D] to [..., blocks, span, D], zeros where there is no key."""
         inside = x[..., max(first, 0) : max(last, 0), :]
         before = min(max(-first, 0), last - first)
         whole = pad(inside, (0, 0, before, last - first - before - inside.shape[-2]))
-        return whole.unfold(-2, span, size).transpose(-1, -2)
+        return _overlapping(whole, blocks, span, size)
 
     place = torch.arange(span, device=q.device)
     ahead = place - torch.arange(size, device=q.device)[:, None]
@@ -98,7 +98,7 @@ def grouped(
     the queries crowd."""
     lead, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
     center = scope.center(q, keys if mask is None else mask.sum(dim=-1)).expand(*lead, queries)
-    span, blocks = BLOCK + scope.width, -(-keys // BLOCK)
+    span, blocks = BLOCK + scope.width - 1, -(-keys // BLOCK)
     first = (center.detach() - scope.window).ceil().long().clamp(0, keys - 1)
     sources = k.shape[:-2].numel()
     source = torch.arange(sources, device=q.device).view(*k.shape[:-2], 1).expand(*lead, queries)
@@ -109,8 +109,9 @@ def grouped(
 
     def slices(x: Tensor) -> Tensor:
         """[..., S, D] to [slices, span, D], zeros beyond the end."""
-        whole = pad(x.reshape(sources, keys, -1), (0, 0, 0, blocks * BLOCK + scope.width - keys))
-        return whole.unfold(1, span, BLOCK).flatten(0, 1)[home].transpose(-1, -2)
+        whole = pad(x.reshape(sources, keys, -1), (0, 0, 0, _reach(blocks, span, BLOCK) - keys))
+        each = _overlapping(whole, blocks, span, BLOCK).flatten(0, 1)
+        return embedding(home, each.flatten(1)).unflatten(1, (span, -1)) if each.is_floating_point() else each[home]
 
     def seated(x: Tensor) -> Tensor:
         """[queries, D] to [slices, BLOCK, D]."""
@@ -127,6 +128,21 @@ def grouped(
     weights = drop(scope.weigh(rows(compare(asking, slices(k)), seen), around, place))
     context = weights.to(v.dtype) @ slices(v)
     return context.flatten(0, 1)[seat].view(*lead, queries, -1)
+
+
+def _reach(blocks: int, span: int, size: int) -> int:
+    """How many keys `_overlapping` is given."""
+    return span if blocks == 1 else (blocks - 1 + -(-span // size)) * size
+
+
+def _overlapping(x: Float[Tensor, "... N D"], blocks: int, span: int, size: int) -> Float[Tensor, "... blocks span D"]:
+    """The slices of `span` rows that begin `size` apart. Neighbours are joined: `unfold` would copy nothing here, but its
+    backward adds up number by number, and products of what it gives copy it after all."""
+    if blocks == 1:
+        return x[..., None, :, :]
+    cut = x.unflatten(-2, (-1, size))
+    pieces = [cut[..., i : i + blocks, : span - i * size, :] for i in range(-(-span // size))]
+    return torch.cat(pieces, dim=-2)
 
 
 def _seats(group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
