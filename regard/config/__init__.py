@@ -16,6 +16,7 @@ from regard.config.recipe import (
     TokenizerKind,
     TrainingPart,
     TransformerPart,
+    TranslationTrainingPart,
 )
 from regard.config.tasks import RECIPES, any_recipe_of, task_of
 
@@ -34,6 +35,7 @@ __all__ = [
     "TokenizerKind",
     "TrainingPart",
     "TransformerPart",
+    "TranslationTrainingPart",
     "any_recipe_of",
     "mechanism",
     "merge",

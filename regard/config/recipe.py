@@ -322,6 +322,12 @@ class TrainingPart(Part):
     average: PositiveInt = 5
 
 
+class TranslationTrainingPart(TrainingPart):
+    """`choose_by` is the score on the validation set by which the best snapshot is chosen and patience is counted."""
+
+    choose_by: Literal["loss", "bleu", "chrf", "ter", "exact-match", "wer", "per", "cer"] | None = None
+
+
 class DecodingPart(Part):
     beam: PositiveInt = 5
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
@@ -348,4 +354,5 @@ class Recipe(RecipeBase):
     task: Literal["translation"] = "translation"
     data: DataPart = DataPart()
     model: ModelPart = TransformerPart()
+    training: TranslationTrainingPart = TranslationTrainingPart()  # pyright: ignore[reportIncompatibleVariableOverride]
     decoding: DecodingPart = DecodingPart()

@@ -12,8 +12,8 @@ from regard.config import (
     HiddenMarkovPart,
     Recipe,
     RecurrentPart,
-    TrainingPart,
     TransformerPart,
+    TranslationTrainingPart,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipe.md"
@@ -24,7 +24,7 @@ SECTIONS = {
     '`[model]` with `kind = "recurrent"`': (RecurrentPart.model_fields.keys() | AttentionPart.model_fields.keys())
     - {"kind"},
     '`[model]` with `kind = "hidden-markov"`': HiddenMarkovPart.model_fields.keys() - {"kind"},
-    "`[training]`": TrainingPart.model_fields.keys(),
+    "`[training]`": TranslationTrainingPart.model_fields.keys(),
     "`[decoding]`": DecodingPart.model_fields.keys(),
 }
 

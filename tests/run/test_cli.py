@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,29 @@ def test_evaluate_scores_and_compares(run: Path, corpus: Path, capsys: pytest.Ca
     assert report["paired"][0]["p_value"] == 1.0
     assert main(["evaluate", str(run), *files(corpus, "valid")]) == 0
     assert "BLEU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "best"), [("exact-match", "valid_exact_match", max), ("ter", "valid_ter", min)]
+)
+def test_the_best_snapshot_is_that_of_the_score_that_was_named(
+    corpus: Path, tmp_path: Path, name: str, column: str, best: Callable[[list[float]], float]
+) -> None:
+    out = tmp_path / "run"
+    more = [f"training.choose_by={name}", "training.validate_every=30"]
+    assert train(corpus, out, "--steps", "120", *settings([*RECURRENT, *more])) == 0
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    values = [row[column] for row in rows if column in row]
+    assert len(values) == 4 and len(set(values)) > 1
+    chosen = [row[column] for row in rows if row.get("best")]
+    assert chosen[-1] == best(values)
+
+
+def test_a_score_that_a_run_has_not_is_named(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = [*RECURRENT, "training.choose_by=wer"]
+    assert train(corpus, tmp_path / "run", "--steps", "2", *settings(changed)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert 'no score of this run: write "bleu", "chrf", "ter", "exact-match" or "loss"' in said
 
 
 def test_runs_speak_together(

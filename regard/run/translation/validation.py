@@ -10,6 +10,7 @@ import torch
 
 from regard.config import Recipe
 from regard.data import Batches, Tokenizer
+from regard.errors import UsageError
 from regard.evaluation import RESAMPLES, Metric, Score, score
 from regard.models import EncoderDecoder
 from regard.run.corpus import ValidationSet
@@ -35,17 +36,23 @@ class Validator:
         self.batches = Batches(valid.corpus, recipe.training.batch_tokens, 0, shuffle=False)
         self.how = Search.of(recipe.decoding, recipe.data.max_length)
         self.ids = [ids[: recipe.data.max_length] for ids in tokenizers[0].encode_batch(valid.sources)]
+        chosen = _chosen(recipe.training.choose_by, self.metrics, network)
         # Too few for a rate to choose by; and by a lexicon one aligns, and hardly translates.
         few = len(valid.sources) < 50 or network.lexical
-        self.criterion = "valid_loss" if few else _key(self.metrics[0].name)
-        self.larger_is_better = not few and self.metrics[0].higher_is_better
+        if recipe.training.choose_by is None and not few:
+            chosen = self.metrics[0]
+        self.watched = self.metrics[:2]
+        if chosen is not None and chosen not in self.watched:
+            self.watched = [*self.watched, chosen]
+        self.criterion = "valid_loss" if chosen is None else _key(chosen.name)
+        self.larger_is_better = chosen is not None and chosen.higher_is_better
 
     def __call__(self) -> dict[str, float]:
         """By greedy search, and without confidence: quick, and good enough to choose by."""
         self.network.eval()
         if self.network.lexical:
             return {"valid_loss": self._loss()}
-        return {"valid_loss": self._loss()} | {_key(s.name): s.value for s in self.scores(1, self.metrics[:2], 0)}
+        return {"valid_loss": self._loss()} | {_key(s.name): s.value for s in self.scores(1, self.watched, 0)}
 
     def final(self, beam: int) -> list[Score]:
         """With confidence; of a lexicon, how well it expects the words."""
@@ -69,6 +76,22 @@ class Validator:
                 likelihood += float(loss.likelihood)
                 tokens += loss.tokens
         return likelihood / tokens
+
+
+def _chosen(name: str | None, metrics: Sequence[Metric], network: EncoderDecoder) -> Metric | None:
+    """The metric that a recipe names; None for the loss."""
+    if name is None or name == "loss":
+        return None
+    if network.lexical:
+        raise UsageError(
+            f'training.choose_by is "{name}", but a model that says words by a lexicon alone is not scored by what it '
+            'says: write "loss", or leave it out'
+        )
+    of = {"chrf" if metric.name == "chrF2" else metric.name.lower().replace(" ", "-"): metric for metric in metrics}
+    if name not in of:
+        own = ", ".join(f'"{each}"' for each in of)
+        raise UsageError(f'training.choose_by is "{name}", which is no score of this run: write {own} or "loss"')
+    return of[name]
 
 
 def _key(name: str) -> str:
