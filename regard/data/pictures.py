@@ -43,6 +43,20 @@ class PictureBatch:
         return PictureBatch(self.images.to(device), self.rows.to(device), noise)
 
 
+def together(
+    picture_of: Int[np.ndarray, " N"], most: int, chance: np.random.Generator
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """Rows in an order in which those about one picture stand together, drawn by chance, and the number of the group
+    of each place in it. A group has at most `most` rows, all about one picture, so that it is looked at once for them."""
+    drawn = chance.permutation(len(picture_of))
+    order = drawn[np.argsort(picture_of[drawn], kind="stable")]
+    pictures = picture_of[order]
+    # The place of each row among those of its picture says which group of it this is.
+    place = np.arange(len(pictures)) - np.searchsorted(pictures, pictures)
+    _, group = np.unique(np.stack((pictures, place // most)), axis=1, return_inverse=True)
+    return order, group.reshape(-1)
+
+
 class PictureBatches:
     """Cuts a collection of pictures into batches of `batch_size`, the last one smaller.
 

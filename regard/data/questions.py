@@ -16,6 +16,7 @@ from torch import Tensor
 from regard.batch import EOS, rectangle
 from regard.data.images import read_picture_lines
 from regard.data.labels import Labelled
+from regard.data.pictures import together
 from regard.errors import RegardError, UsageError
 
 LIST = "questions.json"  # as easy-VQA calls it
@@ -200,15 +201,9 @@ class QuestionBatches:
     def _order(self, number: int) -> Int[np.ndarray, " N"]:
         """Groups of questions about one picture, drawn by chance, in an order by chance."""
         chance = np.random.default_rng([self.seed, number])
-        drawn = chance.permutation(len(self._labels))
-        together = drawn[np.argsort(self._picture_of[drawn], kind="stable")]
-        pictures = self._picture_of[together]
-        # The place of each question among those of its picture says which group of it this is.
-        place = np.arange(len(pictures)) - np.searchsorted(pictures, pictures)
-        _, group = np.unique(np.stack((pictures, place // self.per_picture)), axis=1, return_inverse=True)
-        group = group.reshape(-1)
+        order, group = together(self._picture_of, self.per_picture, chance)
         turn = chance.permutation(int(group.max(initial=-1)) + 1)
-        return together[np.argsort(turn[group], kind="stable")]
+        return order[np.argsort(turn[group], kind="stable")]
 
     def count(self, number: int) -> int:
         return -(-len(self._labels) // self.batch)
