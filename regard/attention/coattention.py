@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from regard.attention.pooling import SelfAttentivePooling, cleared, masked_softmax, matrix, vector, weighted
+from regard.tanh import tanh
 
 GRAMS = (1, 2, 3)
 
@@ -75,10 +76,10 @@ class ParallelCoAttention(CoAttention):
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B T"]]:
         # No term has a bias, so a region or word of zeros adds nothing to the other side.
         V, Q = cleared(V, v_mask, self.dim, "regions"), cleared(Q, q_mask, self.dim, "words")
-        affinity = torch.tanh(Q @ self.w_b @ V.transpose(-1, -2))  # C [B, T, N]
+        affinity = tanh(Q @ self.w_b @ V.transpose(-1, -2))  # C [B, T, N]
         v, q = V @ self.w_v.T, Q @ self.w_q.T
-        h_v = torch.tanh(v + affinity.transpose(-1, -2) @ q)
-        h_q = torch.tanh(q + affinity @ v)
+        h_v = tanh(v + affinity.transpose(-1, -2) @ q)
+        h_q = tanh(q + affinity @ v)
         return masked_softmax(h_v @ self.w_hv, v_mask), masked_softmax(h_q @ self.w_hq, q_mask)
 
     def extra_repr(self) -> str:
@@ -101,7 +102,7 @@ class GuidedPooling(nn.Module):
         self, X: Float[Tensor, "B T D"], guide: Float[Tensor, "B D"], mask: Bool[Tensor, "B T"] | None = None
     ) -> Float[Tensor, "B T"]:
         """The weights of X, which holds zeros where the mask says False."""
-        h = torch.tanh(X @ self.w_x.T + (guide @ self.w_g.T).unsqueeze(-2))
+        h = tanh(X @ self.w_x.T + (guide @ self.w_g.T).unsqueeze(-2))
         return masked_softmax(h @ self.w_hx, mask)
 
     def extra_repr(self) -> str:
@@ -168,7 +169,7 @@ class HierarchicalCoAttention(nn.Module):
         h: Tensor | None = None
         for inner, combine, level in zip(self.inner, self.combine, self.levels(Q, q_mask), strict=True):
             v, q = inner(V, level, v_mask, q_mask)
-            h = torch.tanh(combine(v + q if h is None else torch.cat((v + q, h), dim=-1)))
+            h = tanh(combine(v + q if h is None else torch.cat((v + q, h), dim=-1)))
         assert h is not None
         return h
 
@@ -193,7 +194,7 @@ class HierarchicalCoAttention(nn.Module):
         over_time = words.transpose(1, 2)
         grams = [make(pad(over_time, (0, size - 1))) for make, size in zip(self.grams, GRAMS, strict=True)]
         # tanh rises everywhere, so it may follow the maximum instead of coming before it three times.
-        phrases = torch.tanh(torch.stack(grams).amax(dim=0)).transpose(1, 2)
+        phrases = tanh(torch.stack(grams).amax(dim=0)).transpose(1, 2)
         phrases = cleared(phrases, q_mask, self.dim, "phrases")
         return words, phrases, self._question(phrases, q_mask)
 

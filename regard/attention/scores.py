@@ -19,6 +19,7 @@ from torch.nn.functional import softplus
 
 from regard.attention.trail import Trail
 from regard.errors import UsageError
+from regard.tanh import tanh_score
 
 
 class Score(nn.Module):
@@ -129,7 +130,7 @@ class Additive(Score):
     def compare(self, q: Float[Tensor, "... T Dq"], projected: Float[Tensor, "... S A"]) -> Float[Tensor, "... T S"]:
         _size(q, self.query.in_features, "queries", "Additive")
         _size(projected, self.query.out_features, "projected keys", "Additive")
-        return torch.tanh(self.query(q).unsqueeze(-2) + projected.unsqueeze(-3)) @ self.v.to(projected.dtype)
+        return tanh_score(self.query(q).unsqueeze(-2), projected.unsqueeze(-3), self.v.to(projected.dtype))
 
 
 class Cosine(Score):
@@ -224,8 +225,8 @@ class RememberingScore(Additive):
     ) -> Float[Tensor, "... 1 S"]:
         _size(q, self.query.in_features, "queries", type(self).__name__)
         _size(projected, self.query.out_features, "projected keys", type(self).__name__)
-        inner = self.query(q) + projected + self.remembered(trail).to(projected.dtype)
-        return (torch.tanh(inner) @ self.v.to(projected.dtype))[..., None, :]
+        keys = projected + self.remembered(trail).to(projected.dtype)
+        return tanh_score(self.query(q), keys, self.v.to(projected.dtype))[..., None, :]
 
     def remembered(self, trail: Trail) -> Float[Tensor, "... S A"]:
         """The term of each position."""

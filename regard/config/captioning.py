@@ -111,11 +111,11 @@ class CaptionerPart(Part):
 
 
 class CaptionTrainingPart(TrainingPart):
-    """`batch_pictures` is how many captions a batch holds at most. `doubly_stochastic` wants each place to be looked at
-    once in all (Xu et al. 2015, equation 14)."""
+    """`batch_pictures` is how many captions a batch holds at most, of which up to `per_picture` are of one picture, which is
+    then looked at once. `doubly_stochastic` wants each place to be looked at once in all (Xu et al. 2015, equation 14)."""
 
-    batch_pictures: PositiveInt = 64
-    batch_tokens: Annotated[int, Field(ge=16)] = 2048
+    batch_pictures: PositiveInt = 160
+    per_picture: PositiveInt = 5
     learning_rate: PositiveFloat = 1e-3
     warmup: Annotated[int, Field(ge=0)] = 200
     doubly_stochastic: Annotated[float, Field(ge=0.0)] = 1.0

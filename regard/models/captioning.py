@@ -107,7 +107,8 @@ class ImageCaptioner(EncoderDecoder):
         return self.encoder.vision.grid(*images.shape[1:3])  # type: ignore[operator]
 
     def remember(self, batch: CaptionBatch) -> Any:
-        return self.encode(batch.images)
+        """Each picture is looked at once, whatever number of captions it has in the batch."""
+        return self.encode(batch.images).select(batch.picture)
 
     def read(self, batch: CaptionBatch) -> Bool[Tensor, "B S"]:
         """All places are real."""

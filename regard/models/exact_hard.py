@@ -22,6 +22,7 @@ from regard.layers import Bridge, Embedding, Hidden, Recurrent
 from regard.models.lexical import wide
 from regard.models.recurrent import RecurrentMemory
 from regard.state import State
+from regard.tanh import tanh
 
 Transition = Literal["monotonic", "first-order", "zeroth-order"]
 NEVER = -1e9  # the logarithm of what cannot be, finite so that gradients are numbers
@@ -156,7 +157,7 @@ class ExactHardDecoder(nn.Module):
             for part in (memory.lengths, memory.keys, memory.read, memory.source)
         )
         s, hidden = self.layers(self.dropout(self.embedding(tokens)), state.hidden)
-        heard = self.dropout(torch.tanh(self.state_part(s)[:, :, None] + read[:, None]))
+        heard = self.dropout(tanh(self.state_part(s)[:, :, None] + read[:, None]))
         says = torch.log_softmax(wide(self.output(heard)), dim=-1)
         if self.copying is not None:
             own = self.same[source][:, None, :, None]

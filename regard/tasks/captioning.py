@@ -83,7 +83,8 @@ def look(
 ) -> Float[np.ndarray, "layers heads T S"]:
     """Where the model looks while it says each token of a caption, in a picture whose S places are row after row."""
     target, lengths = rectangle([[BOS, *hypothesis.ids, EOS]])
-    batch = CaptionBatch(torch.from_numpy(np.array(picture))[None], target, lengths, torch.zeros(1, dtype=torch.long))
+    only = torch.zeros(1, dtype=torch.long)
+    batch = CaptionBatch(torch.from_numpy(np.array(picture))[None], only, target, lengths, only)
     model.eval()
     weights = model.look(batch.to(next(model.parameters()).device))
     return weights[0, :, :, : len(hypothesis.ids)].cpu().numpy()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from regard.batch import BOS, EOS
-from regard.data.captions import CaptionBatches
+from regard.data.captions import CaptionBatch, CaptionBatches
 
 DRAW = np.random.default_rng(0)
 PICTURES = DRAW.integers(0, 256, (13, 5, 7, 3), dtype=np.uint8)
@@ -22,7 +22,7 @@ def test_every_caption_comes_once_with_its_picture() -> None:
         for i, row in enumerate(batch.rows.tolist()):
             picture, ids = CAPTIONS[row]
             seen.append(row)
-            assert (batch.images[i].numpy() == PICTURES[picture]).all()
+            assert (batch.images[batch.picture[i]].numpy() == PICTURES[picture]).all()
             assert batch.target[i, : batch.target_lengths[i]].tolist() == [BOS, *ids, EOS]
     assert sorted(seen) == list(range(len(CAPTIONS)))
 
@@ -36,7 +36,7 @@ def test_tokens_are_those_that_have_to_be_said() -> None:
 def test_seed_and_epoch_decide_and_a_start_skips() -> None:
     def told(seed: int, epoch: int, start: int = 0) -> list:
         batches = CaptionBatches(PICTURES, CAPTIONS, 200, seed, flip=True).epoch(epoch, start)
-        return [(b.rows.tolist(), b.images.tolist()) for b in batches]
+        return [(b.rows.tolist(), b.images[b.picture].tolist()) for b in batches]
 
     assert told(1, 0) == told(1, 0)
     assert told(1, 0) != told(1, 1) and told(1, 0) != told(2, 0)
@@ -48,7 +48,7 @@ def test_half_of_the_pictures_are_mirrored_and_others_next_time() -> None:
     def mirrored(epoch: int) -> list[int]:
         found = []
         for batch in CaptionBatches(PICTURES, CAPTIONS, 200, 1, flip=True).epoch(epoch):
-            for image, row in zip(batch.images.numpy(), batch.rows.tolist(), strict=True):
+            for image, row in zip(batch.images[batch.picture].numpy(), batch.rows.tolist(), strict=True):
                 picture = PICTURES[CAPTIONS[row][0]]
                 assert (image == picture).all() or (image == picture[:, ::-1]).all()
                 found += [row] * int((image != picture).any())
@@ -57,6 +57,31 @@ def test_half_of_the_pictures_are_mirrored_and_others_next_time() -> None:
     assert 0.4 < len(mirrored(0)) / len(CAPTIONS) < 0.6
     assert mirrored(0) != mirrored(1)
     assert (np.random.default_rng(0).integers(0, 256, PICTURES.shape, dtype=np.uint8) == PICTURES).all()
+
+
+@pytest.mark.parametrize("limit", [400, 60])
+def test_captions_of_one_picture_go_together_and_it_comes_once(limit: int) -> None:
+    def epoch(number: int) -> list[CaptionBatch]:
+        return list(CaptionBatches(PICTURES, CAPTIONS, limit, 1, flip=True, per_picture=4).epoch(number))
+
+    seen, mirrored, shared, pictures = [], {}, 0, 0
+    for batch in epoch(0):
+        assert len(batch) == 1 or batch.target[:, 1:].numel() <= limit
+        assert sorted(set(batch.picture.tolist())) == list(range(len(batch.images)))
+        shared, pictures = shared + len(batch), pictures + len(batch.images)
+        for at, row in zip(batch.picture.tolist(), batch.rows.tolist(), strict=True):
+            seen.append(row)
+            image, picture = batch.images[at].numpy(), PICTURES[CAPTIONS[row][0]]
+            assert (image == picture).all() or (image == picture[:, ::-1]).all()
+            # One coin for all captions of a picture.
+            assert mirrored.setdefault(CAPTIONS[row][0], bool((image != picture).any())) == (image != picture).any()
+    assert sorted(seen) == list(range(len(CAPTIONS)))
+    assert pictures < shared * (
+        0.35 if limit == 400 else 0.6
+    )  # four rows a picture, and two of ten tokens fit in sixty
+    assert 0 < sum(mirrored.values()) < len(PICTURES)
+    again, other = ([b.rows.tolist() for b in epoch(number)] for number in (0, 1))
+    assert again == [b.rows.tolist() for b in epoch(0)] != other
 
 
 def test_a_read_only_array_serves() -> None:
@@ -76,3 +101,5 @@ def test_wrong_use() -> None:
         CaptionBatches(PICTURES, [(0, [4]), (13, [4])], 20, 0)
     with pytest.raises(ValueError, match="at least 1 token"):
         CaptionBatches(PICTURES, CAPTIONS, 0, 0)
+    with pytest.raises(ValueError, match="1 caption of a picture"):
+        CaptionBatches(PICTURES, CAPTIONS, 20, 0, per_picture=0)

@@ -100,7 +100,22 @@ def batch_of(count: int = 5, height: int = 11, width: int = 13) -> Any:
     captions = [[BOS, *(draw.randrange(4, VOCABULARY) for _ in range(n)), EOS] for n in (3, 1, 6, 0, 4)[:count]]
     target, lengths = rectangle(captions)
     images = torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8)
-    return CaptionBatch(images, target, lengths, torch.arange(count))
+    return CaptionBatch(images, torch.arange(count), target, lengths, torch.arange(count))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_that_is_looked_at_once_for_two_captions_equals_one_that_comes_twice(kind: str) -> None:
+    model, shared = captioner(kind).double().eval(), batch_of()
+    shared = dataclasses.replace(shared, images=shared.images[:3], picture=torch.tensor([0, 1, 1, 2, 0]))
+    apart = dataclasses.replace(shared, images=shared.images[shared.picture], picture=torch.arange(5))
+    found, gradients = [], []
+    for batch in (shared, apart):
+        model.zero_grad()
+        found.append(model(batch))
+        found[-1].square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,7 +204,7 @@ def corners(count: int, seed: int) -> Any:
             top, left = 4 * (corner // 2), 4 * (corner % 2)
             image[top : top + 4, left : left + 4, colour] += 150
     target, lengths = rectangle([[BOS, *(4 + colour for colour in row), EOS] for row in colours.tolist()])
-    return CaptionBatch(images, target, lengths, torch.arange(count))
+    return CaptionBatch(images, torch.arange(count), target, lengths, torch.arange(count))
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,13 @@ class CaptioningJob:
             f"{tokenizer.kind} in the vocabulary",
             highlight=False,
         )
-        size, most = training.batch_tokens, training.batch_pictures
-        mirror = recipe.data.mirror
+        size, mirror = training.batch_tokens, recipe.data.mirror
+        beside = {"batch_pictures": training.batch_pictures, "per_picture": training.per_picture}
         return cls(
             recipe,
             network.to(build.device(training.device)),
-            CaptionBatches(data.pictures, data.captions, size, recipe.seed, flip=mirror, batch_pictures=most),
-            CaptionBatches(data.valid_pictures, data.valid_captions, size, 0, shuffle=False, batch_pictures=most),
+            CaptionBatches(data.pictures, data.captions, size, recipe.seed, flip=mirror, **beside),
+            CaptionBatches(data.valid_pictures, data.valid_captions, size, 0, shuffle=False, **beside),
             data,
             tokenizer,
             len(data.captions),
