@@ -21,7 +21,7 @@ TEXT = "I don't know where the children went after the game. They are watching a
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, default=english_french())
     parser.add_argument("--lines", type=Path, help="one input a line; a few English sentences if not given")
     parser.add_argument("--rounds", type=int, default=7)

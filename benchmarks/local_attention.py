@@ -104,7 +104,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.grow:
-        grow(*options.grow, int(options.lengths), options.dim, options.window)
+        score, scope = options.grow
+        grow(score, scope, int(options.lengths), options.dim, options.window)
         return
     print(
         f"T = S, D = {options.window}, {options.dim} features, fp32, {options.threads} threads, torch {torch.__version__}"
