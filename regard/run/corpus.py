@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from regard.config import Corpus as CorpusFacts
 from regard.config import DataPart, Recipe, merge, preset, recipe_of
+from regard.config.languages import languages_of_files
 from regard.data import (
     Corpus,
     Diagnosis,
@@ -89,7 +89,8 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
     if data.get("tokenizer") is not None:  # one choice for both sides, unless a side says otherwise
         both = data["tokenizer"]
         below["data"] |= {"source_tokenizer": both, "target_tokenizer": both}
-    below["data"] |= _languages(data.get("source"), data.get("target"))
+    languages = languages_of_files(data.get("source"), data.get("target"))
+    below["data"] |= dict(zip(("source_language", "target_language"), languages or (), strict=False))
     full = recipe_of(merge(below, tree), origin)
     kinds = (full.data.source_tokenizer, full.data.target_tokenizer)
     if full.data.bpe_dropout and "bpe" not in kinds:
@@ -105,14 +106,6 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
             )
         return full.model_copy(update={"data": full.data.model_copy(update={"shared_vocabulary": False})})
     return full
-
-
-def _languages(source: str | None, target: str | None) -> Tree:
-    """What the names of two files say, as in train.en and train.de."""
-    codes = [Path(name).suffix.removeprefix(".") if name else "" for name in (source, target)]
-    if codes[0] == codes[1] or not all(re.fullmatch("[a-z]{2}", code) for code in codes):
-        return {}
-    return dict(zip(("source_language", "target_language"), codes, strict=True))
 
 
 def make_tokenizers(

@@ -16,6 +16,7 @@ from regard.training.checkpoint import load_tensors, save_tensors, write_text
 
 # What the paths of a machine would tell, and what training alone needs.
 OWN = ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment")
+BEGUN_WITH = ("pretrained", "weights")  # of the model: their names say what it was made from
 
 
 def pack(run: Path, out: Path, *, half: bool = True) -> int:
@@ -38,6 +39,9 @@ def pack(run: Path, out: Path, *, half: bool = True) -> int:
     for key in OWN:
         if key in tree.get("data", {}):
             tree["data"][key] = None
+    for key in BEGUN_WITH:
+        if tree.get("model", {}).get(key):
+            tree["model"][key] = Path(tree["model"][key]).name
     beside = out.with_name(out.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     try:

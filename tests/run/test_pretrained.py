@@ -120,6 +120,11 @@ def test_it_goes_on_as_if_it_had_not_stopped_and_stands_alone(folder: Path, tmp_
     stack = read_toml(tmp_path / "whole" / "recipe.toml")["model"]["stack"]
     assert stack["dim"] == 24 and stack["positions"] == "learned"
     assert main(["embed", str(tmp_path / "whole"), "a soup d", "--word", "soup"]) == 0
+    assert main(["pack", str(tmp_path / "whole"), str(tmp_path / "packed")]) == 0
+    for path in (tmp_path / "packed").iterdir():
+        assert str(folder).encode() not in path.read_bytes(), path.name
+    assert read_toml(tmp_path / "packed" / "recipe.toml")["model"]["pretrained"] == "gone"
+    assert regard.load(tmp_path / "packed").predict(["a soup d"])[0].text == model.predict(["a soup d"])[0].text
 
 
 @pytest.mark.parametrize(
