@@ -124,7 +124,7 @@ def test_it_goes_on_as_if_it_had_not_stopped_and_stands_alone(folder: Path, tmp_
     for path in (tmp_path / "packed").iterdir():
         assert str(folder).encode() not in path.read_bytes(), path.name
     assert read_toml(tmp_path / "packed" / "recipe.toml")["model"]["pretrained"] == "gone"
-    assert regard.load(tmp_path / "packed").predict(["a soup d"])[0].text == model.predict(["a soup d"])[0].text
+    assert regard.load(tmp_path / "packed").predict(["a soup d"])[0].label == model.predict(["a soup d"])[0].label
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,16 @@ class CaptioningJob:
             f"{tokenizer.kind} in the vocabulary",
             highlight=False,
         )
-        size, mirror = training.batch_tokens, recipe.data.mirror
-        beside = {"batch_pictures": training.batch_pictures, "per_picture": training.per_picture}
+
+        def batches(pictures: Any, captions: Any, seed: int, **how: bool) -> CaptionBatches:
+            size, most, together = training.batch_tokens, training.batch_pictures, training.per_picture
+            return CaptionBatches(pictures, captions, size, seed, batch_pictures=most, per_picture=together, **how)
+
         return cls(
             recipe,
             network.to(build.device(training.device)),
-            CaptionBatches(data.pictures, data.captions, size, recipe.seed, flip=mirror, **beside),
-            CaptionBatches(data.valid_pictures, data.valid_captions, size, 0, shuffle=False, **beside),
+            batches(data.pictures, data.captions, recipe.seed, flip=recipe.data.mirror),
+            batches(data.valid_pictures, data.valid_captions, 0, shuffle=False),
             data,
             tokenizer,
             len(data.captions),
