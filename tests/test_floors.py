@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "regard"
 # A row for each floor of DESIGN, lowest first. What stands left of "<" may be imported by its right on that floor.
 FLOORS = """
-    errors < batch state config dropout tanh embedded
+    errors < batch state config dropout tanh wide embedded
     attention data decoding training
     layers evaluation view
     models

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regard.errors import UsageError
+from regard.wide import wide
 
 SHRINK = 4
 """How many times smaller a code is than its picture, in height and in width."""
@@ -38,7 +39,7 @@ class Quantiser(nn.Module):
 
     def bound(self, features: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
         """Any numbers to those from -1 to 1."""
-        return torch.tanh(_wide(features))  # half precision does not hold 256 levels
+        return torch.tanh(wide(features))  # half precision does not hold 256 levels
 
     def forward(self, code: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K h w"]:
         """A bounded code as a decoder gets it: with noise in training, else rounded."""
@@ -152,7 +153,7 @@ class Autoencoder(nn.Module):
         return self.quantiser.bound(self.encoder(pictures))
 
     def decode(self, code: Float[Tensor, "B K h w"], height: int, width: int) -> Float[Tensor, "B C H W"]:
-        pictures = _wide(self.decoder(code))[..., :height, :width]
+        pictures = wide(self.decoder(code))[..., :height, :width]
         return pictures if self.training else pictures.clamp(0, 1)
 
 
@@ -160,10 +161,6 @@ def _kind(channels: int) -> str:
     return {1: "grey pictures (1 channel)", 3: "pictures in colour (3 channels)"}.get(
         channels, f"pictures of {channels} channels"
     )
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def to_unit(images: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:

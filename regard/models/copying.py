@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from regard.attention import Attend, record
+from regard.wide import wide
 
 
 class CopyingDecoder(nn.Module):
@@ -54,13 +55,9 @@ class CopyingDecoder(nn.Module):
         weights = weights.reshape(rows, steps, -1)
         # Local and sigmoid attention need not sum to 1, which a distribution has to.
         weights = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-9)
-        own = torch.log_softmax(_wide(self.output(features)), dim=-1)
-        gate = _wide(self.gate(features))
+        own = torch.log_softmax(wide(self.output(features)), dim=-1)
+        gate = wide(self.gate(features))
         said = memory.source.repeat_interleave(rows // len(memory), dim=0)[:, None, :].expand_as(weights)
         copied = torch.zeros_like(own).scatter_add(-1, said, weights.to(own.dtype))
         log_g, log_rest = nn.functional.logsigmoid(gate), nn.functional.logsigmoid(-gate)
         return torch.logaddexp(log_g + own, log_rest + copied.clamp_min(1e-20).log()), state
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

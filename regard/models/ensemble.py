@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from regard.attention import Attend
 from regard.models.encoder_decoder import EncoderDecoder, Targets
-from regard.models.lexical import wide
 from regard.state import Rows, State
+from regard.wide import wide
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from regard.attention.scores import Score
 from regard.batch import PAD, within
 from regard.dropout import Dropout
 from regard.layers import Bridge, Embedding, Hidden, Recurrent
-from regard.models.lexical import wide
 from regard.models.recurrent import RecurrentMemory
 from regard.state import State
 from regard.tanh import tanh
+from regard.wide import wide
 
 Transition = Literal["monotonic", "first-order", "zeroth-order"]
 NEVER = -1e9  # the logarithm of what cannot be, finite so that gradients are numbers

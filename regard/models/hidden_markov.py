@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from regard.attention import Attend
 from regard.batch import PAD, within
 from regard.layers import Embedding, Output
-from regard.models.lexical import Lexicon, linear_logsumexp, wide
+from regard.models.lexical import Lexicon, linear_logsumexp
 from regard.state import Memory, State
+from regard.wide import wide
 
 SMALL = 1e-30
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from regard.attention import Attend, fold, record, unfold
 from regard.layers import Embedding
 from regard.state import Memory, Rows
+from regard.wide import wide
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,3 @@ def linear_logsumexp(
     low = torch.is_autocast_enabled(x.device.type)
     with torch.autocast(x.device.type, enabled=False):
         return _LinearLogSumExp.apply(x, weight, bias, low)  # type: ignore[no-any-return]
-
-
-def wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

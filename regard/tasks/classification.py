@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regard.batch import EOS, rectangle
@@ -18,6 +19,7 @@ from regard.evaluation.classification import Accuracy, MacroF1
 from regard.evaluation.score import Metric
 from regard.models.classifier import Classifier, HierarchicalClassifier
 from regard.training.loop import Loss
+from regard.wide import wide
 
 Model = Classifier | HierarchicalClassifier
 
@@ -61,12 +63,12 @@ def _read(model: Model, batch: ClassificationBatch, penalty: float) -> tuple[Flo
     """Logits, and what is asked beside the likelihood."""
     nothing = torch.zeros((), device=batch.labels.device)
     if not penalty or not model.training:
-        return _wide(model(batch)), nothing
+        return wide(model(batch)), nothing
     if isinstance(model, Classifier):
         memory = model.read(batch)
         found = model.penalty(memory)
         if found is not None:
-            return _wide(model.classify(memory)), penalty * found.sum()
+            return wide(model.classify(memory)), penalty * found.sum()
     raise UsageError(
         "training.penalty keeps several looks apart, and this pooling looks once: use a self-attentive pooling, or set "
         "penalty = 0"
@@ -77,24 +79,21 @@ def _smoothed(logits: Float[Tensor, "B C"], labels: Int[Tensor, " B"], smoothing
     return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
 def logits_of(
-    model: Model, batches: Iterable[ClassificationBatch]
+    model: nn.Module, batches: Iterable[Any], what: str = "items"
 ) -> tuple[Float[Tensor, "N C"], Int[Tensor, " N"], Int[Tensor, " N"]]:
-    """Logits, right classes and rows of all items, in the order of the batches, on the CPU."""
+    """Logits, right classes and rows of all items, in the order of the batches, on the CPU. Batches have `labels` and
+    `rows`, and the model classifies them."""
     model.eval()
     device = next(model.parameters()).device
     found, labels, rows = [], [], []
     with torch.inference_mode():
         for batch in batches:
-            found.append(_wide(model(batch.to(device))).cpu())
+            found.append(wide(model(batch.to(device))).cpu())
             labels.append(batch.labels.cpu())
             rows.append(batch.rows.cpu())
     if not found:
-        raise UsageError("there are no items to validate with: give at least one")
+        raise UsageError(f"there are no {what} to validate with: give at least one")
     return torch.cat(found), torch.cat(labels), torch.cat(rows)
 
 

@@ -31,6 +31,7 @@ from regard.models.language_model import (
 )
 from regard.training.loop import Loss
 from regard.training.losses import SLICE_ELEMENTS, linear_cross_entropy
+from regard.wide import wide
 
 GRAPHEMES = pre_tokenizers.Split(Regex(r"\X"), "isolated")
 
@@ -118,14 +119,10 @@ def _nats(features: Float[Tensor, "P F"], output: nn.Linear, labels: Int[Tensor,
     """Of each token, in slices that hold few logits."""
     rows = max(64, SLICE_ELEMENTS // output.out_features)
     found = [
-        cross_entropy(_wide(output(each)), those, reduction="none")
+        cross_entropy(wide(output(each)), those, reduction="none")
         for each, those in zip(features.split(rows), labels.split(rows), strict=True)
     ]
     return torch.cat(found).double().cpu().numpy() if found else np.zeros(0)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _pieces_of(corpus: TextCorpus, context: int, nats: Float[np.ndarray, " S"]) -> Float[np.ndarray, "P 3"]:
@@ -170,7 +167,7 @@ def restore(model: MaskedLanguageModel, batches: Iterable[MaskedBatch]) -> Resto
     for batch in batches:
         features, labels = model.predict(batch.to(model.bias.device))
         logits = nn.functional.linear(features, model.weight, model.bias)
-        nats = cross_entropy(_wide(logits), labels, reduction="none").double().cpu().numpy()
+        nats = cross_entropy(wide(logits), labels, reduction="none").double().cpu().numpy()
         right = (logits.argmax(dim=-1) == labels).cpu().numpy()
         row = batch.places.nonzero()[:, 0].cpu().numpy()  # the order in which `predict` gives the places
         columns = [np.bincount(row, each, minlength=len(batch)) for each in (nats, right, np.ones_like(nats))]

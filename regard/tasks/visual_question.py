@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Float, UInt8
 from torch.nn.functional import cross_entropy
 
 from regard.attention.dense_coattention import DenseSymmetricCoAttention, ModularCoAttention
 from regard.data.labels import Labels
 from regard.data.questions import QuestionBatch, QuestionBatches
-from regard.errors import UsageError
 from regard.evaluation import Metric, Score, score
 from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.tasks.classification import Prediction
 from regard.training.loop import Loss
+from regard.wide import wide
 
 
 @dataclass(frozen=True)
@@ -36,31 +35,10 @@ class Look:
 
 def loss(model: VisualQuestion, batch: QuestionBatch, *, smoothing: float = 0.0) -> Loss:
     """Label-smoothed cross-entropy (Szegedy et al. 2016), summed over the questions."""
-    logits = _wide(model(batch))
+    logits = wide(model(batch))
     total = cross_entropy(logits, batch.labels, reduction="sum", label_smoothing=smoothing)
     likelihood = cross_entropy(logits.detach(), batch.labels, reduction="sum")
     return Loss(total, likelihood, len(batch))
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def logits_of(
-    model: VisualQuestion, batches: Iterable[QuestionBatch]
-) -> tuple[Float[Tensor, "N C"], Int[Tensor, " N"], Int[Tensor, " N"]]:
-    """Logits, right classes and rows of all questions, in the order of the batches, on the CPU."""
-    model.eval()
-    device = next(model.parameters()).device
-    found, labels, rows = [], [], []
-    with torch.inference_mode():
-        for batch in batches:
-            found.append(_wide(model(batch.to(device))).cpu())
-            labels.append(batch.labels.cpu())
-            rows.append(batch.rows.cpu())
-    if not found:
-        raise UsageError("there are no questions to validate with: give at least one")
-    return torch.cat(found), torch.cat(labels), torch.cat(rows)
 
 
 def predict(

@@ -18,6 +18,7 @@ from regard.models import RecurrentEncoder
 from regard.models.captioning import GridEncoder
 from regard.models.visual_question import VisualQuestion, fusion
 from regard.tasks import visual_question
+from regard.tasks.classification import logits_of
 
 LABELS = Labels(["no", "two", "yes"])
 DRAW = np.random.default_rng(0)
@@ -71,7 +72,7 @@ def test_predictions_are_in_order_and_their_probabilities_sum_to_one() -> None:
     network = model(dropout=0.5).double()
     found = visual_question.predict(network, LABELS, PICTURES, ASKED, batch=3)
     assert len(found) == 7 and not network.training
-    logits, labels, rows = visual_question.logits_of(network, batches().epoch(0))
+    logits, labels, rows = logits_of(network, batches().epoch(0))
     assert sorted(rows.tolist()) == list(range(7)) != rows.tolist()
     for scores, label, row in zip(logits.exp().numpy(), labels.tolist(), rows.tolist(), strict=True):
         assert label == ANSWERS[row]
@@ -99,4 +100,4 @@ def test_accuracy_by_kind_by_hand() -> None:
 
 def test_nothing_to_validate_with_is_a_sentence() -> None:
     with pytest.raises(UsageError, match="no questions to validate with: give at least one"):
-        visual_question.logits_of(model(), [])
+        logits_of(model(), [], "questions")

@@ -24,6 +24,7 @@ from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.questions.data import QuestionData, make_sides, question_data, read_sides, tokenised
 from regard.run.questions.model import QuestionModel
+from regard.tasks import classification
 from regard.tasks import visual_question as task
 from regard.training.checkpoint import write_text
 from regard.training.loop import Loss
@@ -91,7 +92,7 @@ class QuestionJob:
         return task.loss(self.network, batch, smoothing=self.recipe.training.label_smoothing)
 
     def validate(self) -> dict[str, float]:
-        logits, labels, _ = task.logits_of(self.network, self.valid.epoch(0))
+        logits, labels, _ = classification.logits_of(self.network, self.valid.epoch(0), "questions")
         loss = float(torch.nn.functional.cross_entropy(logits, labels))
         return {
             "valid_loss": loss,
