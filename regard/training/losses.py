@@ -54,9 +54,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_b = torch.zeros(size, dtype=wide, device=x.device) if needed else None
         log_sums = torch.empty(x.shape[0], dtype=wide, device=x.device)
         rows = max(64, SLICE_ELEMENTS // size)
+        # Every slice is written where the last one was: memory that is asked for anew is mapped anew, page by page.
+        room = torch.empty((min(rows, x.shape[0]), size), dtype=dtype, device=x.device)
+        wide_room = room if dtype == wide else torch.empty_like(room, dtype=wide)
         for part in range(0, x.shape[0], rows):
             piece = x[part : part + rows]
-            logits = torch.addmm(b, piece, w.t()).to(wide)
+            narrow = room[: len(piece)]
+            torch.addmm(b, piece, w.t(), out=narrow)
+            logits = wide_room[: len(piece)].copy_(narrow) if dtype != wide else narrow
             largest = logits.amax(dim=1, keepdim=True)
             p = logits.sub_(largest).exp_()
             sums = p.sum(dim=1, keepdim=True)
@@ -65,7 +70,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 continue
             p = p.mul_(1 / sums)
             grad_b += p.sum(dim=0)
-            p = p.to(dtype)
+            p = narrow.copy_(p) if dtype != wide else p
             grad_x[part : part + rows] = p @ w
             grad_w += p.t() @ piece
         return finish(ctx, features, weight, bias, labels, smoothing, (grad_x, grad_w, grad_b), log_sums)
