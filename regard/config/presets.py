@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 Tree = dict[str, Any]
 
+# Below these budgets a training is better off with many steps of small batches: large ones have hardly begun.
+SHORT_MINUTES, SHORT_STEPS = 20.0, 2000
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -48,15 +51,22 @@ class Corpus:
         )
 
 
-def preset(corpus: Corpus, kind: Literal["recurrent", "transformer", "hidden-markov"] | None = None) -> Tree:
-    """A recipe's tree for a corpus and, if it was chosen, a family of models."""
+def preset(
+    corpus: Corpus,
+    kind: Literal["recurrent", "transformer", "hidden-markov"] | None = None,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+) -> Tree:
+    """A recipe's tree for a corpus and, if they were chosen, a family of models and a budget."""
+    short = (minutes is not None and minutes < SHORT_MINUTES) or (steps is not None and steps < SHORT_STEPS)
     spelled = corpus.spells_source or corpus.symbols_in_source
     data = _spelling_data(corpus) if spelled else _text_data(corpus)
     if kind == "recurrent":
         return {"data": data, **_recurrent(corpus, spelled)}
     if kind == "hidden-markov":
         return {"data": data, **_hidden_markov(corpus)}
-    return {"data": data, **_transformer(corpus, spelled)}
+    return {"data": data, **_transformer(corpus, spelled, short)}
 
 
 def _spelling_data(corpus: Corpus) -> Tree:
@@ -73,7 +83,7 @@ def _spelling_data(corpus: Corpus) -> Tree:
 
 def _text_data(corpus: Corpus) -> Tree:
     target = "words" if corpus.symbols_in_target else "bpe"
-    sizes = ((3_000, 1_000), (15_000, 2_000), (40_000, 4_000), (80_000, 8_000), (500_000, 16_000))
+    sizes = ((3_000, 1_000), (15_000, 2_000), (80_000, 8_000), (500_000, 16_000))
     vocabulary = next((size for limit, size in sizes if corpus.pairs < limit), 32_000)
     return {
         "tokenizer": "bpe",
@@ -84,7 +94,7 @@ def _text_data(corpus: Corpus) -> Tree:
     }
 
 
-def _transformer(corpus: Corpus, spelled: bool) -> Tree:
+def _transformer(corpus: Corpus, spelled: bool, short: bool) -> Tree:
     layers = {"encoder_layers": 4, "decoder_layers": 4}
     if spelled and corpus.pairs < 30_000:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.3}
@@ -92,9 +102,12 @@ def _transformer(corpus: Corpus, spelled: bool) -> Tree:
     elif spelled:
         model = {"dim": 256, "heads": 4, "feed_forward": 512, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.1}
         training = {"learning_rate": 1.5e-3, "warmup": 400, "batch_tokens": 2048}
-    elif corpus.pairs < 80_000:
+    elif corpus.pairs < 15_000 or (corpus.pairs < 80_000 and short):
         model = {"dim": 128, "heads": 4, "feed_forward": 256, **layers, "dropout": 0.3}
         training = {"learning_rate": 4e-3, "warmup": 300, "batch_tokens": 2048}
+    elif corpus.pairs < 80_000:
+        model = {"dim": 128, "heads": 4, "feed_forward": 256, **layers, "norm": "post", "dropout": 0.3}
+        training = {"learning_rate": 4e-3, "warmup": 400, "batch_tokens": 8192, "average": 8}
     elif corpus.pairs < 500_000:
         model = {"dim": 256, "heads": 4, "feed_forward": 1024, **layers, "dropout": 0.2}
         training = {"learning_rate": 3e-3, "warmup": 500, "batch_tokens": 4096}
@@ -106,7 +119,7 @@ def _transformer(corpus: Corpus, spelled: bool) -> Tree:
     optimizer = "adamw" if spelled else "muon"
     return {
         "model": {"kind": "transformer", **model},
-        "training": {"optimizer": optimizer, **training, **_budget(corpus)},
+        "training": {"optimizer": optimizer, **_budget(corpus, training["batch_tokens"]), **training},
     }
 
 
@@ -128,8 +141,10 @@ def _hidden_markov(corpus: Corpus) -> Tree:
     return {"model": {"kind": "hidden-markov"}, "training": {**training, **_budget(corpus), "average": 1}}
 
 
-def _budget(corpus: Corpus) -> Tree:
+def _budget(corpus: Corpus, batch_tokens: int = 2048) -> Tree:
     """Enough passes to have learned, given up early when nothing improves; a budget of the user's own replaces it."""
     epochs = 100 if corpus.pairs < 15_000 else 60 if corpus.pairs < 80_000 else 20 if corpus.pairs < 500_000 else 8
     every = 100 if corpus.pairs < 5_000 else 500 if corpus.pairs < 500_000 else 2000
+    if batch_tokens >= 8192 and corpus.pairs < 500_000:
+        every = 200
     return {"epochs": epochs, "patience": 10, "validate_every": every, "save_every": every}

@@ -79,8 +79,9 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
         source_types=facts.source.distinct_words,
         target_types=facts.target.distinct_words,
     )
-    chosen = recipe_of(tree, origin).model.kind if tree.get("model") else None
-    below = preset(corpus, chosen)
+    given = recipe_of(tree, origin)
+    chosen = given.model.kind if tree.get("model") else None
+    below = preset(corpus, chosen, minutes=given.training.minutes, steps=given.training.steps)
     training = tree.get("training", {})
     if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
         # A budget of the user's own is spent to the end.

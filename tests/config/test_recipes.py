@@ -137,6 +137,13 @@ def test_more_text_means_a_larger_model_and_less_regularisation() -> None:
         assert vocabularies == sorted(set(vocabularies))
 
 
+@pytest.mark.parametrize("budget", [{"minutes": 5.0}, {"steps": 300}])
+def test_a_short_budget_makes_small_steps(budget: dict[str, Any]) -> None:
+    short, long = (recipe_of(preset(TEXTS[2], None, **given)) for given in (budget, {"minutes": 60.0, "steps": 9000}))
+    assert short.training.batch_tokens < long.training.batch_tokens
+    assert recipe_of(preset(TEXTS[2])) == recipe_of(preset(TEXTS[2], None, minutes=60.0))
+
+
 def test_spelling_is_cut_into_characters_and_phonemes_into_words() -> None:
     lexicon = recipe_of(preset(LEXICON)).data
     assert (lexicon.source_tokenizer, lexicon.target_tokenizer, lexicon.shared_vocabulary) == (
