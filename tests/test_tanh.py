@@ -43,13 +43,13 @@ def test_the_ends_of_the_numbers(dtype: torch.dtype) -> None:
 def test_scores_and_gradients(dtype: torch.dtype, q_shape: tuple[int, ...], k_shape: tuple[int, ...]) -> None:
     q, k, v = (torch.randn(*shape, dtype=dtype, requires_grad=True) for shape in (q_shape, k_shape, (7,)))
     found, plain = tanh_score(q, k, v), torch.tanh(q + k) @ v
-    near = {"atol": NEAR[dtype] * 7, "rtol": 2e-2 if dtype == torch.bfloat16 else 1e-5}
-    torch.testing.assert_close(found, plain, **near)
+    near, share = NEAR[dtype] * 7, 2e-2 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found, plain, atol=near, rtol=share)
     above = torch.randn_like(plain)
     gradients = (torch.autograd.grad(y, (q, k, v), above) for y in (found, plain))
     for gradient, expected in zip(*gradients, strict=True):
         scale = max(1.0, float(expected.abs().max()))
-        torch.testing.assert_close(gradient, expected, atol=near["atol"] * 4 * scale, rtol=near["rtol"])
+        torch.testing.assert_close(gradient, expected, atol=near * 4 * scale, rtol=share)
 
 
 def test_autocast_does_not_part_a_score_from_its_gradient() -> None:
