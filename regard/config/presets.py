@@ -108,6 +108,7 @@ def _transformer(corpus: Corpus, spelled: bool, short: bool) -> Tree:
     elif corpus.pairs < 80_000:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, **layers, "norm": "post", "dropout": 0.3}
         training = {"learning_rate": 4e-3, "warmup": 400, "batch_tokens": 8192, "average": 8}
+        training |= {"validate_every": 200, "save_every": 200}
     elif corpus.pairs < 500_000:
         model = {"dim": 256, "heads": 4, "feed_forward": 1024, **layers, "dropout": 0.2}
         training = {"learning_rate": 3e-3, "warmup": 500, "batch_tokens": 4096}
@@ -119,7 +120,7 @@ def _transformer(corpus: Corpus, spelled: bool, short: bool) -> Tree:
     optimizer = "adamw" if spelled else "muon"
     return {
         "model": {"kind": "transformer", **model},
-        "training": {"optimizer": optimizer, **_budget(corpus, training["batch_tokens"]), **training},
+        "training": {"optimizer": optimizer, **_budget(corpus), **training},
     }
 
 
@@ -141,10 +142,8 @@ def _hidden_markov(corpus: Corpus) -> Tree:
     return {"model": {"kind": "hidden-markov"}, "training": {**training, **_budget(corpus), "average": 1}}
 
 
-def _budget(corpus: Corpus, batch_tokens: int = 2048) -> Tree:
+def _budget(corpus: Corpus) -> Tree:
     """Enough passes to have learned, given up early when nothing improves; a budget of the user's own replaces it."""
     epochs = 100 if corpus.pairs < 15_000 else 60 if corpus.pairs < 80_000 else 20 if corpus.pairs < 500_000 else 8
     every = 100 if corpus.pairs < 5_000 else 500 if corpus.pairs < 500_000 else 2000
-    if batch_tokens >= 8192 and corpus.pairs < 500_000:
-        every = 200
     return {"epochs": epochs, "patience": 10, "validate_every": every, "save_every": every}
