@@ -33,6 +33,15 @@ def train(
     valid_target: Annotated[Path | None, typer.Option(help="their targets", show_default=False)] = None,
     valid_data: Annotated[Path | None, typer.Option(help="validation pairs in one file", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="the folder to make", show_default=False)] = None,
+    begin_with: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="begin with the weights, tokenizer and sizes of this run, as model.pretrained does",
+            show_default=False,
+        ),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="how long training may take", show_default=False)] = None,
     steps: Annotated[int | None, typer.Option(help="how many updates", show_default=False)] = None,
     set_: Annotated[
@@ -49,6 +58,10 @@ def train(
     autoencoder, forecasting.
 
     regard train --task language-model --data text.txt --out runs/lm
+
+    With --from on from a run that was trained before, to other pairs: of another field, or of related languages.
+
+    regard train --from runs/en-de --source medicine.en --target medicine.de --out runs/medicine
     """
     from regard.run import train as run_training
     from regard.run.loading import examples
@@ -57,7 +70,8 @@ def train(
         "source": source, "target": target, "data": data,
         "valid_source": valid_source, "valid_target": valid_target, "valid_data": valid_data,
     }  # fmt: skip
-    settings = [*([] if task is None else [f"task={json.dumps(task)}"]), *(set_ or [])]
+    named = {"task": task, "model.pretrained": None if begin_with is None else str(begin_with.resolve())}
+    settings = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None] + (set_ or [])
     tree, origin = tree_of(recipe, given, minutes, steps, settings, resume)
     if out is None:
         if recipe is None:

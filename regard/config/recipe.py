@@ -139,9 +139,12 @@ class AttentionPart(Part):
 
 class RecurrentPart(Part):
     """`hidden` is the size of the decoder's states and of the encoder's, whose two directions share it out.
-    `encoder_hidden` sets the size of one direction. `transition` and `reach` belong to the decoder "exact-hard"."""
+    `encoder_hidden` sets the size of one direction. `transition` and `reach` belong to the decoder "exact-hard".
+
+    With `pretrained`, in every kind of model, training begins with the weights, tokenizers and sizes of that run."""
 
     kind: Literal["recurrent"]
+    pretrained: str | None = None
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     decoder: Literal["bahdanau", "luong", "exact-hard", "fixed-initial", "fixed-background"] = "bahdanau"
     attention: AttentionPart = AttentionPart()
@@ -200,6 +203,7 @@ HeadsPart = Annotated[
 
 class TransformerPart(Part):
     kind: Literal["transformer"] = "transformer"
+    pretrained: str | None = None
     dim: PositiveInt = 256
     heads: PositiveInt = 4
     feed_forward: PositiveInt = 1024
@@ -281,6 +285,7 @@ class HiddenMarkovPart(Part):
     """A lexicon of vectors and the jumps between source words: to align words, not to translate."""
 
     kind: Literal["hidden-markov"]
+    pretrained: str | None = None
     dim: PositiveInt = 128
     reach: PositiveInt = 10
     null: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from regard.batch import UNK
 from regard.data.tokenizer import Tokenizer
 from regard.errors import RegardError
 
@@ -48,6 +49,18 @@ class Corpus:
 
     def target(self, i: int) -> Int[np.ndarray, " T"]:
         return self.ids[self.starts[i] + self.source_lengths[i] : self.starts[i + 1]]
+
+    def unknown(self) -> tuple[float, float]:
+        """The share of the source tokens, and of the target tokens, that their tokenizer does not know."""
+        counts = np.zeros((2, 2), dtype=np.int64)  # unknown and all, by side
+        for low in range(0, len(self), CHUNK):  # the ids may be more than fit into memory
+            high = min(low + CHUNK, len(self))
+            lengths = np.stack((self.source_lengths[low:high], self.target_lengths[low:high]), axis=1).ravel()
+            side = np.repeat(np.tile([0, 1], high - low), lengths)
+            strange = np.asarray(self.ids[self.starts[low] : self.starts[high]]) == UNK
+            counts += np.stack((np.bincount(side[strange], minlength=2), np.bincount(side, minlength=2)))
+        source, target = counts[0] / np.maximum(counts[1], 1)
+        return float(source), float(target)
 
     @classmethod
     def in_memory(cls, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Corpus:

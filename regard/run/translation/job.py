@@ -18,6 +18,7 @@ from regard.models import EncoderDecoder
 from regard.run.corpus import Tree, ValidationSet, guide_of
 from regard.run.folder import RunFolder
 from regard.run.translation.model import Model, new_network
+from regard.run.translation.parent import Parent
 from regard.run.translation.preparing import prepare
 from regard.run.translation.validation import Validator
 from regard.tasks import translation
@@ -42,7 +43,12 @@ class TranslationJob:
         recipe, valid, corpus, tokenizers = prepare(tree, folder, console, origin, resume)
         training = recipe.training
         torch.manual_seed(recipe.seed)
-        network = new_network(recipe, *tokenizers).to(build.device(training.device))
+        network = new_network(recipe, *tokenizers)
+        if recipe.model.pretrained is not None and not folder.resumable:
+            parent = Parent(recipe.model.pretrained)
+            parent.load_into(network)
+            console.print(f"training begins with the weights of {parent.folder.path}", highlight=False)
+        network.to(build.device(training.device))
         assert training.precision != "auto"
         return cls(
             recipe,

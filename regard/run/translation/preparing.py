@@ -27,6 +27,7 @@ from regard.run.corpus import (
     tokenised,
 )
 from regard.run.folder import RunFolder
+from regard.run.translation.parent import Parent, strangeness
 from regard.tasks import translation
 from regard.training.checkpoint import write_text
 
@@ -36,10 +37,12 @@ VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change 
 def prepare(
     tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
 ) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
+    parent = None if resume else Parent.of(tree)
     if resume:
         recipe = resumed(tree, folder, folder.read_translation(), origin)
     else:
         refuse_overwriting(folder)
+        tree = tree if parent is None else parent.fill(tree, origin)
         recipe = recipe_of(tree, origin)
     pairs = pairs_of(recipe.data)
     if pairs is None:
@@ -56,13 +59,20 @@ def prepare(
     def training_triples() -> Iterator[Triple]:
         return (triple for triple in kept(pairs, diagnosis) if not apart(triple[1]))
 
-    tokenizers = folder.read_tokenizers(recipe) if resume else make_tokenizers(recipe, training_triples, folder)
+    if resume:
+        tokenizers = folder.read_tokenizers(recipe)
+    elif parent is not None:
+        tokenizers = parent.tokenizers(folder)
+    else:
+        tokenizers = make_tokenizers(recipe, training_triples, folder)
     corpus = tokenised(pairs, training_triples(), tokenizers, recipe, folder, resume=resume)
     _leave_out(diagnosis, corpus, pairs, recipe, folder, console)
     if len(corpus) == 0:
         raise RegardError(
             f"{pairs.name}: no pair is within data.max_length = {recipe.data.max_length} tokens; raise it"
         )
+    for sentence in strangeness(corpus, parent.folder.path) if parent is not None else ():
+        console.print(sentence, highlight=False, style="yellow")
     if recipe.decoding.max_length_ratio is None:
         decoding = recipe.decoding.model_copy(update={"max_length_ratio": length_ratio(corpus)})
         recipe = recipe.model_copy(update={"decoding": decoding})
@@ -123,7 +133,7 @@ def _spread(count: int) -> list[int]:
 
 def _say_choices(recipe: Recipe, console: Console) -> None:
     """What the presets have chosen, in two lines; all of it is in recipe.toml."""
-    model = recipe.model.model_dump(mode="json", exclude={"attention"})
+    model = recipe.model.model_dump(mode="json", exclude={"attention", "pretrained"})
     data = recipe.data.model_dump(
         mode="json",
         include={"source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import random
 import shutil
 import subprocess
 import sys
@@ -18,68 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 import regard
-from regard.batch import BOS, EOS, Batch, rectangle
+from regard.batch import BOS, EOS, rectangle
 from regard.cli import main
 from regard.errors import UsageError
-
-WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "六": "sechs", "سبعة": "sieben"}
-SHARED = [
-    "data.tokenizer=words", "model.dropout=0.0", "training.warmup=10", "training.batch_tokens=400",
-    "training.precision=fp32", "training.device=cpu",
-]  # fmt: skip
-RECURRENT = [
-    *SHARED, "model.kind=recurrent", "model.hidden=48", "model.embedding=32", "training.learning_rate=0.01",
-    "training.validate_every=100",
-]  # fmt: skip
-TRANSFORMER = [
-    *SHARED, "model.dim=32", "model.heads=2", "model.feed_forward=64", "model.encoder_layers=1",
-    "model.decoder_layers=3", "training.learning_rate=0.005", "training.save_every=7", "training.validate_every=15",
-]  # fmt: skip
-
-
-def settings(keys: list[str]) -> list[str]:
-    return [part for key in keys for part in ("--set", key)]
-
-
-def write_corpus(folder: Path, name: str, count: int, seed: int) -> None:
-    draw = random.Random(seed)
-    lines = [[draw.choice(list(WORDS)) for _ in range(draw.randint(1, 6))] for _ in range(count)]
-    (folder / f"{name}.src").write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
-    (folder / f"{name}.tgt").write_text(
-        "".join(" ".join(WORDS[w] for w in line) + "\n" for line in lines), encoding="utf-8"
-    )
-
-
-def files(folder: Path, name: str, start: str = "") -> list[str]:
-    return [f"--{start}source", str(folder / f"{name}.src"), f"--{start}target", str(folder / f"{name}.tgt")]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    write_corpus(folder, "train", 400, 1)
-    write_corpus(folder, "valid", 60, 2)
-    return folder
-
-
-def train(corpus: Path, out: Path, *more: str) -> int:
-    return main(["train", *files(corpus, "train"), *files(corpus, "valid", "valid-"), "--out", str(out), *more])
-
-
-@pytest.fixture(scope="module")
-def run(corpus: Path) -> Path:
-    """A GRU with Bahdanau's attention that has learned the numbers."""
-    out = corpus / "runs" / "numbers"
-    assert train(corpus, out, "--steps", "200", *settings(RECURRENT)) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def transformer(corpus: Path) -> Path:
-    """A Transformer that has hardly begun to learn: for shapes, equalities and resuming."""
-    out = corpus / "runs" / "transformer"
-    assert train(corpus, out, "--steps", "40", *settings(TRANSFORMER)) == 0
-    return out
+from tests.run.translation.numbers import RECURRENT, TRANSFORMER, files, settings, train
 
 
 def test_a_run_holds_what_it_should_and_nothing_in_pickle(run: Path) -> None:
@@ -172,7 +113,6 @@ def test_prediction_in_python_is_as_the_design_says(run: Path) -> None:
 def test_what_is_seen_is_what_the_search_did(kind: str, request: pytest.FixtureRequest) -> None:
     """Weights captured while a greedy search takes its steps equal those of the prediction, at every step."""
     from regard.attention import capture
-    from regard.batch import BOS, rectangle
 
     model = regard.load(request.getfixturevalue(kind))
     network = model.network
@@ -246,58 +186,6 @@ def test_a_score_that_a_run_has_not_is_named(corpus: Path, tmp_path: Path, capsy
     assert train(corpus, tmp_path / "run", "--steps", "2", *settings(changed)) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert 'no score of this run: write "bleu", "chrf", "ter", "exact-match" or "loss"' in said
-
-
-def test_runs_speak_together(
-    run: Path, transformer: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A model that has learned and one that has hardly: together they say what the mean of their probabilities says."""
-    together = ["--ensemble", str(transformer)]
-    (tmp_path / "in").write_text("one 六\n\nthree four\n", encoding="utf-8")
-    assert main(["predict", str(run), str(tmp_path / "in"), "--jsonl", *together]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert rows[1]["text"] == ""
-    each = [regard.load(run), regard.load(transformer)]
-    for line, row in zip(("one 六", "three four"), (rows[0], rows[2]), strict=True):
-        [both] = regard.Model.ensemble(each).predict([line], attention=True)
-        assert both.text == row["text"] and both.score == pytest.approx(row["score"], abs=1e-4)
-        assert both.attention is not None and both.attention.weights.shape[0] == 1 + 3  # layers of both
-        forced = [_forced(model, line, both.ids) for model in each]
-        assert both.score == pytest.approx(sum(math.log((a + b) / 2) for a, b in zip(*forced, strict=True)), abs=1e-4)
-        streamed = list(regard.Model.ensemble(each).stream(line, attention=True))[-1]
-        assert streamed.text == both.text and streamed.weights is not None
-        np.testing.assert_allclose(streamed.weights, both.attention.weights, atol=1e-5)
-    assert main(["evaluate", str(run), *files(corpus, "valid"), "--json", *together, "--against", str(run)]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["run"] == "numbers + transformer" and report["paired"]
-    assert main(["show", str(run), "one 六", *together]) == 0
-    assert "eins" in capsys.readouterr().out
-
-
-def _forced(model: regard.Model, line: str, ids: list[int]) -> list[float]:
-    """The probability of each token of an output, and of its end."""
-    source, lengths = rectangle([[*model.source_tokenizer.encode(line).ids, EOS]])
-    target, target_lengths = rectangle([[BOS, *ids, EOS]])
-    logits = model.network(Batch(source, lengths, target, target_lengths, torch.arange(1)))[0]
-    return [chances[i].item() for chances, i in zip(logits.softmax(dim=-1), [*ids, EOS], strict=True)]
-
-
-def test_runs_that_cannot_speak_together(
-    run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other = tmp_path / "letters"
-    changed = ["data.tokenizer=characters", "training.validate_every=2", "training.save_every=2"]
-    assert train(corpus, other, "--steps", "2", *settings([*RECURRENT[:-1], *changed])) == 0
-    capsys.readouterr()
-    for wrong, sentence in (
-        (other, "numbers and letters cannot speak together, since their source tokens differ"),
-        (tmp_path / "none", "none does not exist"),
-    ):
-        assert main(["evaluate", str(run), *files(corpus, "valid"), "--ensemble", str(wrong)]) == 2
-        said = capsys.readouterr().err
-        assert sentence in said and said.count("\n") == 1
-    with pytest.raises(UsageError, match="one model at least"):
-        regard.Model.ensemble([])
 
 
 def test_interrupted_by_the_keyboard_and_resumed_gives_the_same_bits(

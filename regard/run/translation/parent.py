@@ -1,0 +1,112 @@
+"""A finished run as the beginning of another one: fine-tuning to other pairs, or to other pairs of languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from regard.config import Recipe, merge, recipe_of
+from regard.data import Corpus, Tokenizer
+from regard.errors import UsageError
+from regard.run.corpus import Tree
+from regard.run.folder import RunFolder
+from regard.training.checkpoint import load_parameters, load_tensors
+
+# What may change without changing which parameters there are; all else of a model is its weights' shape or meaning.
+FREE = ("pretrained", "dropout", "attention_dropout", "feed_forward_dropout")
+TOKENS = ("source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary")
+# What a training passes on, so that the weights go on in the same way; how long it lasts follows from the new pairs.
+PASSED_ON = ("optimizer", "batch_tokens", "label_smoothing", "weight_decay", "adam_beta2", "clip", "average")
+RATE = 0.25  # of the parent's rate of learning (docs/results/fine-tuning.md)
+WARMUP = 100
+STRANGE = 0.001  # the share of unknown tokens above which somebody should know
+
+
+class Parent:
+    """A run that translates, of which another one takes weights, tokenizers and sizes."""
+
+    def __init__(self, run: str) -> None:
+        self.folder = RunFolder(Path(run).resolve())
+        self.recipe = self.folder.read_translation()
+        if not self.folder.weights.exists():
+            raise UsageError(f"{run} has no model.safetensors yet: wait for its first validation")
+
+    @classmethod
+    def of(cls, tree: Tree) -> Parent | None:
+        """Of the run that a recipe's tree names, if it names one."""
+        model = tree.get("model")
+        named = model.get("pretrained") if isinstance(model, dict) else None
+        return cls(named) if isinstance(named, str) else None
+
+    def fill(self, tree: Tree, origin: str) -> Tree:
+        """The tree of a recipe with all that follows from this run. UsageError where it asks for something else."""
+        own = {name: getattr(self.recipe, name).model_dump(mode="json") for name in ("model", "data", "training")}
+        if not all(isinstance(tree.get(name, {}), dict) for name in own):
+            recipe_of(tree, origin)  # which says so
+        asked = {name: dict(tree.get(name, {})) for name in own}
+        kind = asked["model"].get("kind", self.recipe.model.kind)
+        if kind != self.recipe.model.kind:
+            raise self._disagreement("model.kind", kind, self.recipe.model.kind)
+        pieces = {key: own["data"][key] for key in (*TOKENS, "tokenizer", "max_length")}
+        if asked["data"].get("tokenizer") is not None:  # one word for both sides
+            both = asked["data"]["tokenizer"]
+            asked["data"] = {"source_tokenizer": both, "target_tokenizer": both, **asked["data"]}
+        model = {key: value for key, value in own["model"].items() if value is not None}
+        passed = {key: own["training"][key] for key in PASSED_ON}
+        passed |= {"learning_rate": float(f"{RATE * own['training']['learning_rate']:.3g}"), "warmup": WARMUP}
+        filled = {
+            **tree,
+            "model": merge(model, asked["model"]) | {"pretrained": str(self.folder.path)},
+            "data": merge(pieces, asked["data"]),
+            "training": merge(passed, asked["training"]),
+        }
+        self._agrees(recipe_of(filled, origin))
+        return filled
+
+    def _agrees(self, asked: Recipe) -> None:
+        keys = [("model", key) for key in type(self.recipe.model).model_fields if key not in FREE]
+        for section, key in [*keys, *(("data", key) for key in TOKENS)]:
+            wanted = getattr(getattr(self.recipe, section), key)
+            given = getattr(getattr(asked, section), key)
+            if given != wanted:
+                raise self._disagreement(f"{section}.{key}", given, wanted)
+        longest, own = asked.data.max_length, self.recipe.data.max_length
+        if longest > own and getattr(self.recipe.model, "positions", None) == "learned":
+            raise UsageError(
+                f"data.max_length is {longest}, and {self.folder.path} has learned {own} positions: write {own} at most"
+            )
+
+    def _disagreement(self, key: str, given: Any, wanted: Any) -> UsageError:
+        return UsageError(
+            f"{key} is {_shown(given)}, and that of {self.folder.path}, with which this training begins, is "
+            f"{_shown(wanted)}: leave it out, or begin with another run"
+        )
+
+    def tokenizers(self, folder: RunFolder) -> tuple[Tokenizer, Tokenizer]:
+        """The run's, saved into the new one; the same object twice where they are shared."""
+        source, target = self.folder.read_tokenizers(self.recipe)
+        source.save(folder.tokenizer("source", source is target))
+        if source is not target:
+            target.save(folder.tokenizer("target", False))
+        return source, target
+
+    def load_into(self, network: nn.Module) -> None:
+        """Copies the weights, bit by bit."""
+        load_parameters(network, load_tensors(self.folder.weights), self.folder.weights)
+
+
+def strangeness(corpus: Corpus, parent: Path) -> list[str]:
+    """Sentences that say of each side how many of its tokens the tokenizers do not know, if that is more than hardly
+    any: what was learned from English has no letters for Greek."""
+    return [
+        f"{share:.1%} of the {side} tokens are unknown to the tokenizer of {parent}: it was made from other text, and "
+        "what it does not know is lost"
+        for side, share in zip(("source", "target"), corpus.unknown(), strict=True)
+        if share > STRANGE
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
