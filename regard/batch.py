@@ -47,6 +47,12 @@ def within(lengths: Int[Tensor, " B"], size: int) -> Bool[Tensor, "B size"]:
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
+def answers(tensor: Tensor) -> bool:
+    """Whether somebody may ask what is in it to save work: a GPU would have to stop for it, and a graph that is being
+    recorded has nothing in it."""
+    return not tensor.is_cuda and not torch.compiler.is_compiling()
+
+
 def rectangle(sequences: list[list[int]]) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
     """Sequences of unequal length as one filled rectangle, and their lengths."""
     lengths = torch.tensor([len(s) for s in sequences], dtype=torch.long)

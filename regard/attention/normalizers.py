@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from regard.batch import answers
+
 Normalizer = Callable[[Float[Tensor, "... S"]], Float[Tensor, "... S"]]
 
 
@@ -136,6 +138,6 @@ def masked(
     # A row that sees nothing is normalised as if it saw everything, which is finite, and then emptied.
     hidden = ~(seen | empty)
     weights = normalize(scores.masked_fill(hidden, float("-inf")))
-    if scores.is_cuda or bool(empty.any()):  # asking the device would stop it, so there the row is always emptied
+    if not answers(scores) or bool(empty.any()):
         weights = weights.masked_fill(empty, 0.0)
     return weights

@@ -10,11 +10,23 @@ from typing import Any
 
 import typer
 
-from regard.cli import comparing, embedding, packing, pictures, probing, serving, training, using
+from regard.cli import comparing, embedding, exporting, packing, pictures, probing, serving, training, using
 from regard.cli.app import app
 from regard.errors import RegardError
 
-__all__ = ["app", "comparing", "embedding", "main", "packing", "pictures", "probing", "serving", "training", "using"]
+__all__ = [
+    "app",
+    "comparing",
+    "embedding",
+    "exporting",
+    "main",
+    "packing",
+    "pictures",
+    "probing",
+    "serving",
+    "training",
+    "using",
+]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ import typer.core
 from regard.errors import UsageError
 
 ORDER = (
-    "train", "predict", "translate", "serve", "show", "evaluate", "compare", "align", "probe", "embed", "pack", "doctor", "compress",
+    "train", "predict", "translate", "serve", "show", "evaluate", "compare", "align", "probe", "embed", "pack", "export", "doctor", "compress",
     "decompress", "denoise", "demo",
 )  # fmt: skip
 

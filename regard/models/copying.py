@@ -57,7 +57,7 @@ class CopyingDecoder(nn.Module):
         weights = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-9)
         own = torch.log_softmax(wide(self.output(features)), dim=-1)
         gate = wide(self.gate(features))
-        said = memory.source.repeat_interleave(rows // len(memory), dim=0)[:, None, :].expand_as(weights)
+        said = memory.source.repeat_interleave(rows // memory.source.shape[0], dim=0)[:, None, :].expand_as(weights)
         copied = torch.zeros_like(own).scatter_add(-1, said, weights.to(own.dtype))
         log_g, log_rest = nn.functional.logsigmoid(gate), nn.functional.logsigmoid(-gate)
         return torch.logaddexp(log_g + own, log_rest + copied.clamp_min(1e-20).log()), state

@@ -150,7 +150,7 @@ class ExactHardDecoder(nn.Module):
         """The log-probabilities of each token at each position, and of each position after each other (K is 1 where all
         are alike)."""
         assert memory.keys is not None and memory.read is not None
-        times = len(tokens) // len(memory)  # hypotheses of a source stand side by side
+        times = tokens.shape[0] // memory.values.shape[0]  # hypotheses of a source stand side by side
         assert memory.source is not None
         lengths, keys, read, source = (
             part if times == 1 else part.repeat_interleave(times, dim=0)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from regard.attention import Attend, StatefulAttend, Trail, fold, unfold
-from regard.batch import within
+from regard.batch import answers, within
 from regard.dropout import Dropout
 from regard.layers import Bridge, Embedding, Hidden, Recurrent
 from regard.state import Memory, State
@@ -46,7 +46,7 @@ class RecurrentEncoder(nn.Module):
     def forward(self, source: Int[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> RecurrentMemory:
         values, final = self.layers(self.dropout(self.embedding(source)), lengths=lengths)
         mask = within(lengths, source.shape[1])
-        hide = lengths.is_cuda or not bool(mask.all())
+        hide = not answers(mask) or not bool(mask.all())
         return RecurrentMemory(
             self.dropout(values), lengths, source, final=final, mask=mask[:, None, :] if hide else None
         )
@@ -158,7 +158,7 @@ class AttentiveDecoder(RecurrentDecoder):
         """The context of each query, of which the first stands at position `start`; and the trail behind them."""
         keys, values, mask = memory.keys, memory.values, memory.mask
         assert keys is not None
-        rows, sources = query.shape[0], len(memory)
+        rows, sources = query.shape[0], keys.shape[0]
         if trail is None and (rows == sources or not (self.attend.scope or self.attend.bias)):
             c = self.attend(fold(query, sources), keys, values, mask, start=start, projected=True)
             return unfold(c, rows), None
@@ -240,7 +240,7 @@ class LuongDecoder(AttentiveDecoder):
         state = super().start(memory)
         if not self.input_feeding:
             return state
-        return replace(state, fed=state.hidden[0].new_zeros(len(memory), self.readout.out_features))
+        return replace(state, fed=state.hidden[0].new_zeros(memory.values.shape[0], self.readout.out_features))
 
     def features(
         self, tokens: Int[Tensor, "N T"], state: RecurrentState, memory: RecurrentMemory

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from regard.attention import Attend, KeysValues
-from regard.batch import within
+from regard.batch import answers, within
 from regard.dropout import Dropout
 from regard.layers import DecoderLayer, Embedding, EncoderLayer
 from regard.state import Memory, State
@@ -48,7 +48,7 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, source: Int[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> TransformerMemory:
         mask = within(lengths, source.shape[1])
-        mask = None if not lengths.is_cuda and bool(mask.all()) else mask[:, None, None, :]
+        mask = None if answers(mask) and bool(mask.all()) else mask[:, None, None, :]
         x = self.dropout(self.positions(self.embedding(source)))
         for layer in self.layers:
             x = layer(x, mask)

@@ -1,0 +1,1 @@
+"""Trained models for other programs: ONNX, CTranslate2. What was written is compared with the model before it counts."""
