@@ -15,13 +15,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from regard.attention import Attend
-from regard.batch import PAD, within
+from regard.batch import EOS, PAD, within
 from regard.layers import Embedding, Output
 from regard.models.lexical import Lexicon, linear_logsumexp
 from regard.state import Memory, State
 from regard.wide import wide
 
 SMALL = 1e-30
+NEVER = -1e4  # as a logarithm: nothing in float32, and no infinity to be multiplied
 
 
 class SourceTokens(nn.Module):
@@ -60,7 +61,9 @@ class HiddenMarkovDecoder(nn.Module):
 
     `P(y | x) = softmax(table · words[x] + b)`. A jump from k to i has the weight `exp jump[i - k]`, with all jumps beyond
     `reach` to one side being alike, shared out among the positions of the sentence. With probability `null` a token
-    is said by no word, and the place stays (Och & Ney 2003). Outputs are log-probabilities.
+    is said by no word, and the place stays (Och & Ney 2003). The end of the source says the end of the target, and
+    neither has to do with words: else it is as likely that a full stop is said by the end and the end by the full stop.
+    Outputs are log-probabilities.
     """
 
     def __init__(self, source_size: int, target_size: int, dim: int, *, reach: int = 10, null: float = 0.2) -> None:
@@ -99,7 +102,10 @@ class HiddenMarkovDecoder(nn.Module):
         known = memory.lexicon.known
         if not known:
             vectors = torch.cat((self.words(memory.source), self.nowhere.expand(len(memory), 1, -1)), dim=1)
-            known.append(torch.softmax(wide(self.table(vectors)), dim=-1))
+            logits = wide(vectors @ self.table.weight.t()) + self._bias()
+            ends = nn.functional.one_hot(torch.tensor(EOS, device=tokens.device), logits.shape[-1])
+            at_end = nn.functional.pad(memory.source == EOS, (0, 1))[..., None]
+            known.append(torch.where(at_end, ends.to(logits.dtype), torch.softmax(logits, dim=-1)))
         times = len(tokens) // len(memory)
         chances = known[0]  # [B, S + 1, V]
         jumps = self._jumps(memory)
@@ -157,17 +163,24 @@ class HiddenMarkovDecoder(nn.Module):
 
     def _lexical(self, said: Int[Tensor, "B T"], memory: Any) -> tuple[Float[Tensor, "B T S"], Float[Tensor, "B T 1"]]:
         """`log P(said | x)` of each source word, and of none. Each kind of source token is normalised once."""
+        bias_of_all = self._bias()
         kinds, place = memory.source.unique(return_inverse=True)
         vectors = torch.cat((self.words(kinds), self.nowhere[None].to(self.words.weight.dtype)))  # [K + 1, D]
-        totals = linear_logsumexp(vectors, self.table.weight, self.table.bias)
+        totals = linear_logsumexp(vectors, self.table.weight, bias_of_all)
         embedding = nn.functional.embedding
         wanted = embedding(said, self.table.weight).to(vectors.dtype)  # [B, T, D]
-        bias = embedding(said, self.table.bias[:, None])
+        bias = embedding(said, bias_of_all[:, None])
         words = wide(wanted @ embedding(place, vectors).transpose(-1, -2)) + bias
         words = words - embedding(place, totals[:, None])[..., 0][:, None, :]
+        ends = torch.where(said == EOS, 0.0, NEVER).to(words.dtype)[..., None]
+        words = torch.where((memory.source == EOS)[:, None, :], ends, words)
         real = within(memory.lengths, place.shape[1])
         nothing = wide(wanted @ vectors[-1][:, None]) + bias - totals[-1]
         return words.masked_fill(~real[:, None, :], float("-inf")), nothing
+
+    def _bias(self) -> Float[Tensor, " V"]:
+        """The table's, by which no word says the end."""
+        return self.table.bias.index_fill(0, torch.tensor([EOS], device=self.table.bias.device), NEVER)
 
     def _jumps(self, memory: Any) -> Jumps:
         real = within(memory.lengths, memory.source.shape[1])

@@ -38,8 +38,11 @@ def batch() -> Batch:
 def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict[tuple[tuple[int, bool], ...], float]:
     """The probability of a target together with each alignment: at each step a place, and whether its word speaks."""
     decoder: Any = network.decoder
-    lexicon = torch.softmax(decoder.table(decoder.words(torch.tensor(source))), dim=-1)
-    nothing = torch.softmax(decoder.table(decoder.nowhere), dim=-1)
+    logits = decoder.table(torch.cat((decoder.words(torch.tensor(source)), decoder.nowhere[None])))
+    logits[:, EOS] = float("-inf")  # no word says the end, and the end says nothing else
+    lexicon = torch.softmax(logits, dim=-1)
+    lexicon[source.index(EOS)] = torch.nn.functional.one_hot(torch.tensor(EOS), 11).double()
+    nothing = lexicon[-1]
     first = [float(decoder.first[min(i, 2)].exp()) for i in range(len(source))]
     found = {}
     for way in product(product(range(len(source)), (True, False)), repeat=len(target)):
@@ -80,6 +83,8 @@ def test_the_posterior_is_the_share_of_the_alignments_that_go_through_a_word() -
         for step, place in product(range(len(target) + 1), range(len(source) + 1)):
             share = sum(chance for way, chance in every.items() if way[step] == (place, True)) / total
             assert float(seen[row, 0, 0, step, place]) == pytest.approx(share, abs=1e-5)
+        end = seen[row, 0, 0, : len(target) + 1, len(source)]  # the end says the end, and no word does
+        torch.testing.assert_close(end, (torch.arange(len(target) + 1) == len(target)).to(end.dtype))
         for step in range(len(target) + 1):  # said by no word, if that is likelier than any one word
             nothing = sum(chance for way, chance in every.items() if not way[step][1]) / total
             words = seen[row, 0, 0, step]

@@ -18,8 +18,9 @@ from regard.training.checkpoint import load_parameters, load_tensors
 FREE = ("pretrained", "dropout", "attention_dropout", "feed_forward_dropout")
 TOKENS = ("source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary")
 # What a training passes on, so that the weights go on in the same way; how long it lasts follows from the new pairs.
-PASSED_ON = ("optimizer", "batch_tokens", "label_smoothing", "weight_decay", "adam_beta2", "clip", "average")
-RATE = 0.25  # of the parent's rate of learning (docs/results/fine-tuning.md)
+PASSED_ON = (
+    "optimizer", "batch_tokens", "learning_rate", "label_smoothing", "weight_decay", "adam_beta2", "clip", "average",
+)  # fmt: skip
 WARMUP = 100
 STRANGE = 0.001  # the share of unknown tokens above which somebody should know
 
@@ -55,7 +56,7 @@ class Parent:
             asked["data"] = {"source_tokenizer": both, "target_tokenizer": both, **asked["data"]}
         model = {key: value for key, value in own["model"].items() if value is not None}
         passed = {key: own["training"][key] for key in PASSED_ON}
-        passed |= {"learning_rate": float(f"{RATE * own['training']['learning_rate']:.3g}"), "warmup": WARMUP}
+        passed["warmup"] = WARMUP
         filled = {
             **tree,
             "model": merge(model, asked["model"]) | {"pretrained": str(self.folder.path)},

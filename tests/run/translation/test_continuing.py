@@ -52,7 +52,7 @@ def test_it_begins_with_the_very_weights_tokenizers_and_sizes(run: Path, others:
     own = parent.recipe.model.model_dump() | {"pretrained": str(run.resolve()), "dropout": 0.25}
     assert job.recipe.model.model_dump() == own
     training = parent.recipe.training
-    assert job.recipe.training.learning_rate == pytest.approx(training.learning_rate / 4)
+    assert job.recipe.training.learning_rate == training.learning_rate
     assert (job.recipe.training.optimizer, job.recipe.training.batch_tokens) == (training.optimizer, 400)
 
 
