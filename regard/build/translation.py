@@ -168,7 +168,9 @@ def encoder_decoder(
         case TransformerPart():
             return _transformer(part, source_size, target_size, shared, max_length)
         case HiddenMarkovPart():
-            decoder = HiddenMarkovDecoder(source_size, target_size, part.dim, reach=part.reach, null=part.null)
+            decoder = HiddenMarkovDecoder(
+                source_size, target_size, part.dim, reach=part.reach, null=part.null, transitions=part.transitions
+            )
             return EncoderDecoder(SourceTokens(), decoder)
         case never:
             assert_never(never)

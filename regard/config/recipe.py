@@ -289,6 +289,7 @@ class HiddenMarkovPart(Part):
     dim: PositiveInt = 128
     reach: PositiveInt = 10
     null: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    transitions: Literal["shared", "lexical"] = "shared"
 
 
 ModelPart = Annotated[RecurrentPart | TransformerPart | HiddenMarkovPart, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ decoder attends to is thus a probability that is known exactly: the first-order 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -49,24 +49,59 @@ class Ahead(State):
 
 @dataclass(frozen=True)
 class Jumps:
-    """The weight of each jump from k to i, their sum over the positions of each sentence, and which those are."""
+    """The weight of each jump from k to i, their sum over the positions of each sentence, and which those are. The
+    weights are the same for all sentences, or each sentence's own."""
 
-    weights: Float[Tensor, "S S"]
+    weights: Float[Tensor, "*B S S"]
     totals: Float[Tensor, "B S"]
     real: Bool[Tensor, "B S"]
+
+    def of(self, rows: int) -> Jumps:
+        """For so many hypotheses, of which those of a source stand side by side."""
+        times = rows // len(self.real)
+        if times == 1:
+            return self
+        own = self.weights.ndim == 3
+        weights, totals, real = (
+            part if part is self.weights and not own else part.repeat_interleave(times, dim=0)
+            for part in (self.weights, self.totals, self.real)
+        )
+        return Jumps(weights, totals, real)
+
+    def onward(self, places: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:
+        """Where somebody stands after a jump, by where he stood."""
+        places = places / self.totals
+        after = places @ self.weights if self.weights.ndim == 2 else (places[:, None] @ self.weights)[:, 0]
+        return torch.where(self.real, after, 0.0)
+
+    def expected(self, values: Float[Tensor, "N S"]) -> Float[Tensor, "N S"]:
+        """What a jump from each place may expect of the values at all of them."""
+        if self.weights.ndim == 2:
+            return values @ self.weights.t() / self.totals
+        return (self.weights @ values[..., None])[..., 0] / self.totals
 
 
 class HiddenMarkovDecoder(nn.Module):
     """`P(y, a) = Π_t P(a_t | a_{t-1}) P(y_t | x_{a_t})`, summed over every alignment a by the forward recursion.
 
     `P(y | x) = softmax(table · words[x] + b)`. A jump from k to i has the weight `exp jump[i - k]`, with all jumps beyond
-    `reach` to one side being alike, shared out among the positions of the sentence. With probability `null` a token
-    is said by no word, and the place stays (Och & Ney 2003). The end of the source says the end of the target, and
+    `reach` to one side being alike, shared out among the positions of the sentence. With `transitions="lexical"` the
+    word that is left has a say, `exp (jump + turn words[x_k])[i - k]`: which words are passed in another order, and which
+    say several (Och & Ney 2003; the probability to stay, Toutanova et al. 2002). With probability `null` a token is said by no word, and the place stays (Och & Ney 2003). The end of the source says the end of the target, and
     neither has to do with words: else it is as likely that a full stop is said by the end and the end by the full stop.
     Outputs are log-probabilities.
     """
 
-    def __init__(self, source_size: int, target_size: int, dim: int, *, reach: int = 10, null: float = 0.2) -> None:
+    def __init__(
+        self,
+        source_size: int,
+        target_size: int,
+        dim: int,
+        *,
+        reach: int = 10,
+        null: float = 0.2,
+        transitions: Literal["shared", "lexical"] = "shared",
+    ) -> None:
         super().__init__()
         self.words = Embedding(source_size, dim, dim**0.5)
         self.nowhere = nn.Parameter(torch.randn(dim))
@@ -75,6 +110,9 @@ class HiddenMarkovDecoder(nn.Module):
         nn.init.zeros_(self.table.bias)
         self.jump = nn.Parameter(torch.zeros(2 * reach + 1))
         self.first = nn.Parameter(torch.zeros(reach + 1))
+        self.turn = nn.Linear(dim, 2 * reach + 1, bias=False) if transitions == "lexical" else None
+        if self.turn is not None:
+            nn.init.zeros_(self.turn.weight)  # it begins as if all words were alike
         self.reach, self.null = reach, null
 
     @property
@@ -154,7 +192,7 @@ class HiddenMarkovDecoder(nn.Module):
         for step in reversed(range(said.shape[1])):
             real = said[:, step, None] != PAD
             found.append(torch.where(real, forward[step] * after / totals[step], 0.0))
-            on = (words[:, step] * after) @ jumps.weights.t() / jumps.totals  # to a word from each place
+            on = jumps.expected(words[:, step] * after)  # to a word from each place
             before = ((1 - self.null) * on + self.null * nothing[:, step] * after) / totals[step]
             after = torch.where(real, before, after)
         return torch.stack(found[::-1], dim=1)
@@ -186,8 +224,12 @@ class HiddenMarkovDecoder(nn.Module):
         real = within(memory.lengths, memory.source.shape[1])
         places = torch.arange(real.shape[1], device=real.device)
         apart = (places[None, :] - places[:, None]).clamp(-self.reach, self.reach) + self.reach
-        weights = wide(self.jump).exp()[apart]
-        return Jumps(weights, real.to(weights.dtype) @ weights.t(), real)
+        if self.turn is None:
+            weights = wide(self.jump).exp()[apart]
+            return Jumps(weights, real.to(weights.dtype) @ weights.t(), real)
+        own = (wide(self.jump) + wide(self.turn(self.words(memory.source)))).exp()  # [B, S, 2·reach + 1]
+        weights = own.gather(-1, apart.expand(len(own), -1, -1))
+        return Jumps(weights, (weights * real[:, None]).sum(dim=-1), real)
 
     def _step(
         self,
@@ -198,10 +240,9 @@ class HiddenMarkovDecoder(nn.Module):
     ) -> tuple[Ahead, Float[Tensor, "N 1"]]:
         """After a token was said, of which `words` and `nothing` are the chances: where the next comes from, and the
         chance of this one."""
-        times = len(words) // len(jumps.real)  # hypotheses of a source stand side by side
-        totals, real = (part.repeat_interleave(times, dim=0) for part in (jumps.totals, jumps.real))
+        jumps = jumps.of(len(words))
         places = state.word * words + state.nothing * nothing
         total = places.sum(dim=-1, keepdim=True).clamp_min(SMALL)
         places = places / total
-        word = torch.where(real, (places / totals) @ jumps.weights, 0.0)
+        word = jumps.onward(places)
         return Ahead((1 - self.null) * word, self.null * places, begun=True), total

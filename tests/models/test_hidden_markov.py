@@ -18,9 +18,17 @@ SOURCES = [[4, 5, 6], [7], [5, 5]]
 TARGETS = [[4, 6], [5, 7, 4], [8]]
 
 
-def model(**changes: Any) -> EncoderDecoder:
+@pytest.fixture(params=["shared", "lexical"], autouse=True)
+def transitions(request: pytest.FixtureRequest) -> str:
+    """Every test is of both."""
+    return request.param
+
+
+def model(transitions: str, **changes: Any) -> EncoderDecoder:
     torch.manual_seed(3)
-    part = recipe_of({"model": {"kind": "hidden-markov", "dim": 5, "reach": 2} | changes}).model
+    part = recipe_of(
+        {"model": {"kind": "hidden-markov", "dim": 5, "reach": 2, "transitions": transitions} | changes}
+    ).model
     network = encoder_decoder(part, 9, 11, shared=False, max_length=20).double().eval()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -43,6 +51,12 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
     lexicon = torch.softmax(logits, dim=-1)
     lexicon[source.index(EOS)] = torch.nn.functional.one_hot(torch.tensor(EOS), 11).double()
     nothing = lexicon[-1]
+
+    def jump(place: int) -> Tensor:
+        if decoder.turn is None:
+            return decoder.jump
+        return decoder.jump + decoder.turn.weight @ decoder.words(torch.tensor(source[place]))
+
     first = [float(decoder.first[min(i, 2)].exp()) for i in range(len(source))]
     found = {}
     for way in product(product(range(len(source)), (True, False)), repeat=len(target)):
@@ -51,7 +65,7 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
             if before is None:
                 chance *= first[place] / sum(first) * (0.8 if speaks else 0.2)
             elif speaks:
-                jumps = [float(decoder.jump[max(-2, min(2, i - before)) + 2].exp()) for i in range(len(source))]
+                jumps = [float(jump(before)[max(-2, min(2, i - before)) + 2].exp()) for i in range(len(source))]
                 chance *= 0.8 * jumps[place] / sum(jumps)
             else:
                 chance *= 0.2 * (place == before)
@@ -65,16 +79,16 @@ def of_rows(flat: Tensor) -> list[Tensor]:
     return list(flat.split([len(t) + 1 for t in TARGETS]))
 
 
-def test_the_likelihood_is_the_sum_over_every_alignment() -> None:
-    network = model()
+def test_the_likelihood_is_the_sum_over_every_alignment(transitions: str) -> None:
+    network = model(transitions)
     for source, target, gained in zip(SOURCES, TARGETS, of_rows(network.likelihood(batch())), strict=True):
         for said in range(1, len(target) + 2):  # of every beginning too
             total = sum(paths(network, [*source, EOS], [*target, EOS][:said]).values())
             assert gained[:said].sum().item() == pytest.approx(torch.tensor(total).log().item(), abs=1e-5)
 
 
-def test_the_posterior_is_the_share_of_the_alignments_that_go_through_a_word() -> None:
-    network = model()
+def test_the_posterior_is_the_share_of_the_alignments_that_go_through_a_word(transitions: str) -> None:
+    network = model(transitions)
     seen, aligned = network.look(batch()), network.aligned(batch())
     assert seen.shape == (3, 1, 1, 4, 4)
     for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
@@ -93,9 +107,9 @@ def test_the_posterior_is_the_share_of_the_alignments_that_go_through_a_word() -
         assert (seen[row, 0, 0, len(target) + 1 :] == 0).all() and (seen[row, ..., len(source) + 1 :] == 0).all()
 
 
-def test_the_posterior_is_the_gradient_of_the_likelihood() -> None:
+def test_the_posterior_is_the_gradient_of_the_likelihood(transitions: str) -> None:
     """Of the lexical scores: an identity that a forward-backward recursion must keep."""
-    network = model()
+    network = model(transitions)
     decoder: Any = network.decoder
     kept: list[Tensor] = []
     lexical = decoder._lexical
@@ -115,8 +129,8 @@ def test_the_posterior_is_the_gradient_of_the_likelihood() -> None:
     )
 
 
-def test_one_token_at_a_time_equals_the_recursion_for_several_hypotheses() -> None:
-    network = model()
+def test_one_token_at_a_time_equals_the_recursion_for_several_hypotheses(transitions: str) -> None:
+    network = model(transitions)
     source, lengths = rectangle([[*s, EOS] for s in SOURCES])
     memory = network.encode(source, lengths)
     decoder: Any = network.decoder
@@ -136,10 +150,10 @@ def test_one_token_at_a_time_equals_the_recursion_for_several_hypotheses() -> No
         torch.testing.assert_close(found, gained[:3], atol=1e-5, rtol=0)
 
 
-def test_it_learns_which_word_says_which_and_that_order_is_kept_or_turned() -> None:
+def test_it_learns_which_word_says_which_and_that_order_is_kept_or_turned(transitions: str) -> None:
     """Words have one translation each; every pair of neighbours is turned. The places follow."""
     torch.manual_seed(1)
-    part = recipe_of({"model": {"kind": "hidden-markov", "dim": 16, "reach": 3}}).model
+    part = recipe_of({"model": {"kind": "hidden-markov", "dim": 16, "reach": 3, "transitions": transitions}}).model
     network = encoder_decoder(part, 20, 20, shared=False, max_length=20)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     draw = torch.Generator().manual_seed(2)
