@@ -57,6 +57,9 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
             return decoder.jump
         return decoder.jump + decoder.turn.weight @ decoder.words(torch.tensor(source[place]))
 
+    def call(place: int) -> float:
+        return 0.0 if decoder.call is None else decoder.call.weight[0] @ decoder.words(torch.tensor(source[place]))
+
     first = [float(decoder.first[min(i, 2)].exp()) for i in range(len(source))]
     found = {}
     for way in product(product(range(len(source)), (True, False)), repeat=len(target)):
@@ -65,7 +68,8 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
             if before is None:
                 chance *= first[place] / sum(first) * (0.8 if speaks else 0.2)
             elif speaks:
-                jumps = [float(jump(before)[max(-2, min(2, i - before)) + 2].exp()) for i in range(len(source))]
+                apart = [max(-2, min(2, i - before)) + 2 for i in range(len(source))]
+                jumps = [float((jump(before)[d] + call(i)).exp()) for i, d in enumerate(apart)]
                 chance *= 0.8 * jumps[place] / sum(jumps)
             else:
                 chance *= 0.2 * (place == before)
@@ -168,7 +172,7 @@ def test_it_learns_which_word_says_which_and_that_order_is_kept_or_turned(transi
             [1, 0, 3, 2, 5, 4, 6]
         )
 
-    for _ in range(150):
+    for _ in range(250):
         optimizer.zero_grad()
         (-network.likelihood(pairs()[0]).mean()).backward()
         optimizer.step()
