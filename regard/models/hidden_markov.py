@@ -86,8 +86,8 @@ class HiddenMarkovDecoder(nn.Module):
 
     `P(y | x) = softmax(table · words[x] + b)`. A jump from k to i has the weight `exp jump[i - k]`, with all jumps beyond
     `reach` to one side being alike, shared out among the positions of the sentence. With `transitions="lexical"` the
-    words have a say, `exp (jump + turn words[x_k])[i - k] · exp (call · words[x_i])`: which are left in another order,
-    which say several and which say nothing (Och & Ney 2003; the probability to stay, Toutanova et al. 2002). With probability `null` a token is said by no word, and the place stays (Och & Ney 2003). The end of the source says the end of the target, and
+    word that is left has a say, `exp (jump + turn words[x_k])[i - k]`: which words are passed in another order, and which
+    say several (Och & Ney 2003; the probability to stay, Toutanova et al. 2002). With probability `null` a token is said by no word, and the place stays (Och & Ney 2003). The end of the source says the end of the target, and
     neither has to do with words: else it is as likely that a full stop is said by the end and the end by the full stop.
     Outputs are log-probabilities.
     """
@@ -111,10 +111,8 @@ class HiddenMarkovDecoder(nn.Module):
         self.jump = nn.Parameter(torch.zeros(2 * reach + 1))
         self.first = nn.Parameter(torch.zeros(reach + 1))
         self.turn = nn.Linear(dim, 2 * reach + 1, bias=False) if transitions == "lexical" else None
-        self.call = nn.Linear(dim, 1, bias=False) if transitions == "lexical" else None
-        for part in (self.turn, self.call):
-            if part is not None:
-                nn.init.zeros_(part.weight)  # it begins as if all words were alike
+        if self.turn is not None:
+            nn.init.zeros_(self.turn.weight)  # it begins as if all words were alike
         self.reach, self.null = reach, null
 
     @property
@@ -226,12 +224,11 @@ class HiddenMarkovDecoder(nn.Module):
         real = within(memory.lengths, memory.source.shape[1])
         places = torch.arange(real.shape[1], device=real.device)
         apart = (places[None, :] - places[:, None]).clamp(-self.reach, self.reach) + self.reach
-        if self.turn is None or self.call is None:
+        if self.turn is None:
             weights = wide(self.jump).exp()[apart]
             return Jumps(weights, real.to(weights.dtype) @ weights.t(), real)
-        words = self.words(memory.source)
-        own = wide(self.jump) + wide(self.turn(words))  # [B, S, 2·reach + 1]
-        weights = (own.gather(-1, apart.expand(len(own), -1, -1)) + wide(self.call(words)).mT).exp()
+        own = (wide(self.jump) + wide(self.turn(self.words(memory.source)))).exp()  # [B, S, 2·reach + 1]
+        weights = own.gather(-1, apart.expand(len(own), -1, -1))
         return Jumps(weights, (weights * real[:, None]).sum(dim=-1), real)
 
     def _step(

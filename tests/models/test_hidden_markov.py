@@ -57,9 +57,6 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
             return decoder.jump
         return decoder.jump + decoder.turn.weight @ decoder.words(torch.tensor(source[place]))
 
-    def call(place: int) -> float:
-        return 0.0 if decoder.call is None else decoder.call.weight[0] @ decoder.words(torch.tensor(source[place]))
-
     first = [float(decoder.first[min(i, 2)].exp()) for i in range(len(source))]
     found = {}
     for way in product(product(range(len(source)), (True, False)), repeat=len(target)):
@@ -69,7 +66,7 @@ def paths(network: EncoderDecoder, source: list[int], target: list[int]) -> dict
                 chance *= first[place] / sum(first) * (0.8 if speaks else 0.2)
             elif speaks:
                 apart = [max(-2, min(2, i - before)) + 2 for i in range(len(source))]
-                jumps = [float((jump(before)[d] + call(i)).exp()) for i, d in enumerate(apart)]
+                jumps = [float(jump(before)[d].exp()) for d in apart]
                 chance *= 0.8 * jumps[place] / sum(jumps)
             else:
                 chance *= 0.2 * (place == before)
