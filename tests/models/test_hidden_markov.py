@@ -175,5 +175,4 @@ def test_it_learns_which_word_says_which_and_that_order_is_kept_or_turned(transi
         optimizer.step()
     given, right = pairs()
     found = network.look(given)[:, 0, 0].argmax(-1)
-    # The end may come from nowhere. With jumps of their own a word may say two and its neighbour none: one of 16 does.
-    assert (found == right)[:, :6].float().mean() > (0.97 if transitions == "shared" else 0.9)
+    assert (found == right)[:, :6].float().mean() > 0.97
