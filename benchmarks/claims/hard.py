@@ -4,7 +4,8 @@
 
 Spelling to pronunciation on CMUdict (recipes/cmudict-gru.toml), one recipe and budget for all. Soft: softmax, and what
 gives exact zeros (entmax, sparsemax, top-k). Hard: one letter, learned by REINFORCE (Xu et al. 2015) or through
-Gumbel-softmax, and monotonic attention (Raffel et al. 2017), which is hard when it predicts.
+Gumbel-softmax, monotonic attention (Raffel et al. 2017), which is hard when it predicts, and both summed over every
+letter exactly (Wu & Cotterell 2019).
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ from typing import Any
 
 import claims
 
-SOFT = {"softmax": "softmax", "entmax15": "1.5-entmax", "sparsemax": "sparsemax", "top-k:3": "top-3"}
-HARD = {"hard": "hard, REINFORCE", "hard:gumbel": "hard, Gumbel", "monotonic": "monotonic"}
+SOFT = {"additive": "softmax", "entmax15": "1.5-entmax", "sparsemax": "sparsemax", "top-k:3": "top-3"}
+HARD = {
+    "hard": "hard, REINFORCE",
+    "hard:gumbel": "hard, Gumbel",
+    "monotonic": "monotonic",
+    "hard:exact": "hard, summed",
+    "monotonic:exact": "monotonic, summed",
+}
 COLOURS = {True: claims.RED, False: claims.BLUE}
 
 
@@ -26,7 +33,9 @@ def main() -> None:
     parser = claims.parser(__doc__, "hard", 20)
     mechanisms = ",".join((*SOFT, *HARD))
     parser.add_argument("--attention", default=mechanisms, metavar="A,B,…", help=f"mechanisms ({mechanisms})")
-    parser.add_argument("--comparison", type=Path, metavar="FILE", help="a comparison.json: train nothing")
+    parser.add_argument(
+        "--comparison", type=Path, metavar="FILE", help="a comparison.json that has them: train nothing"
+    )
     options = parser.parse_args()
     plot = claims.pyplot()
     path = options.comparison or options.out / "comparison.json"
@@ -38,6 +47,7 @@ def main() -> None:
             "entropy": entropy(claims.run_folder(path, row["attention"], run["seed"]), dev),
         }
         for row in compared(options, train, dev)["rows"]
+        if row["attention"] in options.attention.split(",")
         for run in row["runs"][:1]
     ]
     draw(plot, rows)
