@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import attends
+from regard.attention.scopes import Global, LocalPredictive
 from regard.batch import BOS
 from regard.errors import RegardError, UsageError
 from regard.export.leaves import filled, leaves
@@ -29,6 +30,8 @@ from regard.export.recurrence import OnnxRecurrent
 from regard.layers import Recurrent
 from regard.layers.embedding import Sinusoidal
 from regard.models import EncoderDecoder
+from regard.models.exact_hard import HardState
+from regard.models.recurrent import AttentiveDecoder
 from regard.models.transformer import TransformerState
 
 CLOSE = 1e-3  # logits may differ by so much: float32 added up in another order
@@ -62,6 +65,13 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
             f"exporting to ONNX needs {error.name}, which is not installed: pip install 'regard[onnx]'"
         ) from error
     plain = _plain(network, longest)
+    if isinstance(network.decoder, AttentiveDecoder):
+        scope = network.decoder.attend.scope
+        if scope is not None and not isinstance(scope, Global | LocalPredictive):
+            raise UsageError(
+                f"the scope {scope} of a recurrent decoder goes on with every step, which a graph of one step does not know: "
+                "train with another one to export"
+            )
     examples = [_example(plain, min(vocabularies), *sizes) for sizes in SIZES]
     memory, state = ({**leaves(getattr(examples[0], part), part)} for part in ("memory", "state"))
     try:
@@ -69,10 +79,9 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
             read = _write_decoder(plain, examples, memory, state, out / "decoder.onnx")
             _write_encoder(plain, examples, read, state, out / "encoder.onnx")
     except Exception as error:  # whatever stops the exporter, of which there is no list
-        reason = str(error).strip().splitlines()
         raise RegardError(
-            f"this model cannot be written as ONNX ({type(error).__name__}: {reason[-1] if reason else ''}): leave it "
-            "to Regard, or train one without the mechanism that is named"
+            f"this model cannot be written as ONNX ({_reason(error)}): leave it to Regard, or train one without the "
+            "mechanism that is named"
         ) from error
     encoder, decoder = (onnxruntime.InferenceSession(str(out / f"{name}.onnx")) for name in ("encoder", "decoder"))
     difference = compared(network, vocabularies, encoder, decoder, read, tuple(state), longest)
@@ -82,6 +91,13 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
             "please report this with the run's recipe.toml"
         )
     return Graphs(tuple(read), tuple(state), difference)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what stopped the exporter, below what it says about itself."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join([f"{type(error).__name__}:", *str(error).strip().splitlines()[:1]])
 
 
 @dataclass(frozen=True)
@@ -181,6 +197,17 @@ def _write_encoder(
     program.save(str(path))
 
 
+def _first(decoder: Any, memory: Any) -> Any:
+    """The state before the first token, in the form that it has later, so that the first step is like every other."""
+    match decoder.start(memory):
+        case TransformerState() as state:  # keys and values of no token
+            return replace(state, past=tuple((k[:, :, :0], v[:, :, :0]) for k, v in memory.layers))
+        case HardState(place=place) as state:  # no token was said: each position holds it certain
+            return replace(state, of=place.new_zeros(*place.shape, decoder.output.out_features))
+        case state:
+            return state
+
+
 class _Encoder(nn.Module):
     def __init__(self, network: EncoderDecoder, read: Sequence[str]) -> None:
         super().__init__()
@@ -189,11 +216,7 @@ class _Encoder(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor) -> list[Tensor]:
         memory = self.network.encode(source, lengths)
-        decoder: Any = self.network.decoder
-        state = decoder.start(memory)
-        if isinstance(state, TransformerState):
-            # Keys and values of no token, so that the first step is like every other.
-            state = replace(state, past=tuple((k[:, :, :0], v[:, :, :0]) for k, v in memory.layers))
+        state = _first(self.network.decoder, memory)
         found = leaves(memory, "memory")
         return [*(found[name].clone() for name in self.read), *leaves(state, "state").values()]
 

@@ -166,7 +166,7 @@ class ExactHardDecoder(nn.Module):
             says = ((1 - copy) * says.exp() + added).clamp_min(1e-20).log()
         places = torch.arange(keys.shape[1], device=tokens.device)
         fits = wide(self.score.compare(s, keys))[:, :, None]
-        allowed = within(lengths, len(places))[:, None, None]
+        allowed = within(lengths, keys.shape[1])[:, None, None]
         if self.jump is not None:
             apart = places[None, :] - places[:, None]
             fits = fits + wide(self.jump(s))[..., apart.clamp(-self.reach, self.reach) + self.reach]

@@ -39,11 +39,13 @@ KINDS: dict[str, dict[str, Any]] = {
         "decoder_layers": 2,
         "attention": {"score": "general"},
     },
-    "fixed context as background, RNN in one direction": {
+    "exact hard, monotonic, RNN in one direction": {
         **THIN,
         "cell": "rnn",
         "bidirectional": False,
-        "decoder": "fixed-background",
+        "decoder": "exact-hard",
+        "transition": "monotonic",
+        "attention": {"score": "general"},
     },
     "location-sensitive, which remembers": {**THIN, "attention": {"score": "location-sensitive"}},
 }
@@ -71,7 +73,7 @@ def network(model: dict[str, Any]) -> EncoderDecoder:
 @pytest.mark.parametrize("kind", KINDS)
 def test_graphs_say_what_the_model_says(kind: str, tmp_path: Path) -> None:
     model = network(KINDS[kind])
-    sizes = (TARGET if model.copies else SOURCE, TARGET)
+    sizes = (TARGET if "copy_source" in KINDS[kind] else SOURCE, TARGET)
     graphs = write_onnx(model, sizes, tmp_path, longest=30)
     assert graphs.difference < 1e-4
     encoder, decoder = (onnxruntime.InferenceSession(str(tmp_path / f"{name}.onnx")) for name in ("encoder", "decoder"))
@@ -102,6 +104,16 @@ def test_what_differs_is_no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         write_onnx(network(KINDS["Bahdanau, GRU in both directions, additive"]), (SOURCE, TARGET), tmp_path, longest=30)
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = {**THIN, "attention": {"scope": {"kind": "local-monotonic", "window": 2}}}
+    with pytest.raises(UsageError, match=r"the scope LocalMonotonic\(.*\) of a recurrent decoder goes on"):
+        write_onnx(network(local), (SOURCE, TARGET), tmp_path, longest=30)
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise ValueError("outside") from KeyError("no such operator\nand its stack")
+
+    monkeypatch.setattr(torch.onnx, "export", broken)
+    with pytest.raises(RegardError, match=r"cannot be written as ONNX .*no such operator"):
+        write_onnx(network(THIN), (SOURCE, TARGET), tmp_path, longest=30)
     with pytest.raises(UsageError, match="aligns words by a lexicon"):
         write_onnx(network({"kind": "hidden-markov", "dim": 8}), (SOURCE, TARGET), tmp_path, longest=30)
