@@ -116,6 +116,12 @@ class EncoderDecoder(nn.Module):
         # A recurrent decoder has one head, and says nothing of it.
         return torch.stack([w if w.ndim == 4 else w[:, None] for w in layers], dim=1)
 
+    @torch.inference_mode()
+    def posterior(self, batch: Targets) -> Float[Tensor, "B T S"]:
+        """The probability that each source token said each token, in the light of the whole target, of a model that
+        `says_which`. A row lacks what no source token said."""
+        return self._posterior(batch, self.decoder)
+
     def _posterior(self, batch: Targets, decoder: Any) -> Float[Tensor, "B T S"]:
         memory = self.remember(batch)
         said, _ = self._said(batch)

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, get_args
+
+import numpy as np
 
 from regard.errors import UsageError
 from regard.evaluation import (
-    AlignmentScores,
     Gold,
-    Heuristic,
     Lengths,
     Links,
     alignment_scores,
@@ -21,7 +20,6 @@ from regard.evaluation import (
 )
 from regard.run.aligning.choosing import (
     AlignmentChoice,
-    LinkTable,
     Wanted,
     best_by_agreement,
     best_by_gold,
@@ -29,13 +27,14 @@ from regard.run.aligning.choosing import (
     default_choice,
     link_table,
     links_of,
+    links_of_posteriors,
     turn,
 )
-from regard.run.aligning.forcing import Side, forced_attention, side, spelled, target_words
+from regard.run.aligning.forcing import Side, forced_attention, forced_posteriors, side, spelled, target_words
+from regard.run.aligning.report import HEURISTIC, WAYS, AlignmentReport, Symmetrise
 from regard.run.corpus import Pairs
 from regard.run.translation.model import READ_AHEAD, Model
 
-HEURISTIC: Heuristic = "grow-diag-final-and"
 COMPARED = 500  # pairs on which the two directions are compared
 
 
@@ -47,50 +46,12 @@ class Aligned:
     notes: list[str]
 
 
-@dataclass(frozen=True)
-class AlignmentReport:
-    """How the links were read, and how good they are. `scores` leave out the first `tuned` pairs."""
-
-    run: str
-    choice: AlignmentChoice
-    chosen: str
-    sentences: int
-    reverse: str | None = None
-    reverse_choice: AlignmentChoice | None = None
-    heuristic: Heuristic | None = None
-    tuned: int = 0
-    scores: AlignmentScores | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "run": self.run,
-            "choice": self.choice.to_json(),
-            "reverse": self.reverse,
-            "reverse_choice": None if self.reverse_choice is None else self.reverse_choice.to_json(),
-            "chosen": self.chosen,
-            "symmetrise": self.heuristic,
-            "sentences": self.sentences,
-            "tuned": self.tuned,
-            "scores": None if self.scores is None else self.scores.to_json(),
-        }
-
-    def __str__(self) -> str:
-        lines = [f"{self.run}: {self.sentences:,} pairs, {self.choice} ({self.chosen})"]
-        if self.reverse is not None:
-            lines.append(f"{self.reverse}: {self.reverse_choice}; both made one by {self.heuristic}")
-        if self.scores is not None:
-            left_out = f", without the {self.tuned:,} chosen on" if self.tuned else ""
-            lines.append(f"against {self.scores.sentences:,} gold sentences{left_out}:")
-            parts = (self.scores.aer, self.scores.precision, self.scores.recall, self.scores.f)
-            lines += [f"  {score}    {score.signature}" for score in parts]
-        return "\n".join(lines)
-
-
 class Alignments:
     """The links of every pair, once and in order; after that, `report`.
 
     What can be compared is: layer, head and shift by the error rate on the first `tune` gold pairs; without them by
-    the agreement with `reverse` on the first 500; without that they are the default. What is `wanted` stays.
+    the agreement with `reverse` on the first 500; without that they are the default. What is `wanted` stays. Two models
+    that say which word said each are made one by their probabilities, `posterior`, unless `heuristic` says otherwise.
     """
 
     def __init__(
@@ -99,18 +60,18 @@ class Alignments:
         pairs: Sequence[tuple[str, str]],
         *,
         reverse: Model | None = None,
-        heuristic: Heuristic | None = None,
+        heuristic: Symmetrise | None = None,
         wanted: Wanted | None = None,
         gold: Sequence[Gold] | None = None,
         tune: int = 0,
     ) -> None:
         _check(len(pairs), reverse, heuristic, gold, tune)
         self._gold, self._tune = gold, tune
-        self._heuristic: Heuristic | None = (heuristic or HEURISTIC) if reverse is not None else None
         self._models = [model] if reverse is None else [model, reverse]
         wanted = wanted or Wanted()
+        self._heuristic: Symmetrise | None = None if reverse is None else _way(self._models, heuristic, wanted)
         among = [_choices(of, wanted) for of in self._models]
-        tables = _tables(self._models, pairs)
+        tables = _tables(self._models, pairs, posterior=self._heuristic == "posterior")
         first = list(islice(tables, tune or (COMPARED if reverse is not None else 0)))
         self._chosen, self.choices = _chosen(among, first, None if gold is None else gold[:tune])
         self._tables = chain(first, tables)
@@ -119,17 +80,18 @@ class Alignments:
 
     def __iter__(self) -> Iterator[Aligned]:
         for found, notes in self._tables:
-            links = [links_of(table, choice) for table, choice in zip(found, self.choices, strict=False)]
-            if not links:
-                one: Links = frozenset()
-            elif self._heuristic is None:
-                one = links[0]
-            else:
-                one = symmetrise(links[0], turn(links[1]), self._heuristic)
+            one = self._one(found) if found else frozenset()
             self._count += 1
             if self._gold is not None:
                 self._links.append(one)
             yield Aligned(one, notes)
+
+    def _one(self, found: Sequence[np.ndarray]) -> Links:
+        """The links of one pair, of a table for each direction."""
+        if self._heuristic == "posterior":
+            return links_of_posteriors(found[0], found[1])
+        links = [links_of(table, choice) for table, choice in zip(found, self.choices, strict=True)]
+        return links[0] if self._heuristic is None else symmetrise(links[0], turn(links[1]), self._heuristic)
 
     def report(self) -> AlignmentReport:
         """Of the pairs that have come out."""
@@ -184,10 +146,10 @@ def gold_links(
 
 
 def _check(
-    pairs: int, reverse: Model | None, heuristic: Heuristic | None, gold: Sequence[Gold] | None, tune: int
+    pairs: int, reverse: Model | None, heuristic: Symmetrise | None, gold: Sequence[Gold] | None, tune: int
 ) -> None:
-    if heuristic is not None and heuristic not in get_args(Heuristic):
-        raise UsageError(f"the heuristic is '{heuristic}'; it must be one of {', '.join(get_args(Heuristic))}")
+    if heuristic is not None and heuristic not in WAYS:
+        raise UsageError(f"the heuristic is '{heuristic}'; it must be one of {', '.join(WAYS)}")
     if heuristic is not None and reverse is None:
         raise UsageError("two directions are made one, but only one is there: give --reverse RUN2 with --symmetrise")
     if gold is not None and len(gold) != pairs:
@@ -196,6 +158,19 @@ def _check(
         raise UsageError("--tune chooses by gold links: give --gold FILE with it")
     if tune < 0 or (tune and tune >= pairs):
         raise UsageError(f"--tune {tune} leaves no gold sentence to score of {pairs}: choose on 1 to {pairs - 1}")
+
+
+def _way(models: Sequence[Model], heuristic: Symmetrise | None, wanted: Wanted) -> Symmetrise:
+    """How two directions become one."""
+    silent = [model.name for model in models if not model.network.says_which]
+    if heuristic == "posterior" and silent:
+        raise UsageError(
+            f"{silent[0]} attends and does not say which source word said each: --symmetrise posterior is for "
+            'kind = "hidden-markov", lexical = true and decoder = "exact-hard"'
+        )
+    if heuristic == "posterior" and wanted != Wanted():
+        raise UsageError("posterior needs no layer, head or shift: leave them out, or take another --symmetrise")
+    return heuristic or (HEURISTIC if silent or wanted != Wanted() else "posterior")
 
 
 def _choices(model: Model, wanted: Wanted) -> list[AlignmentChoice]:
@@ -216,7 +191,7 @@ def _shape(model: Model) -> tuple[int, int]:
 
 def _chosen(
     among: list[list[AlignmentChoice]],
-    first: Sequence[tuple[list[LinkTable], list[str]]],
+    first: Sequence[tuple[list[np.ndarray], list[str]]],
     gold: Sequence[Gold] | None,
 ) -> tuple[str, list[AlignmentChoice]]:
     """How the choice was made, and the choice of each direction."""
@@ -238,8 +213,11 @@ def _chosen(
     return f"where both directions agree most on {len(there):,} pairs", list(best)
 
 
-def _tables(models: Sequence[Model], pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[list[LinkTable], list[str]]]:
-    """For each pair the links of every choice of every model, or none of them and notes that say why."""
+def _tables(
+    models: Sequence[Model], pairs: Sequence[tuple[str, str]], *, posterior: bool
+) -> Iterator[tuple[list[np.ndarray], list[str]]]:
+    """For each pair the links of every choice of every model, or with `posterior` what each model holds probable; or
+    none of them and notes that say why."""
     letters = [_spelled(of, _turned(pairs, number)) for number, of in enumerate(models)]
     if len(letters) > 1 and letters[0] != letters[1][::-1]:
         raise UsageError(
@@ -251,9 +229,13 @@ def _tables(models: Sequence[Model], pairs: Sequence[tuple[str, str]]) -> Iterat
         read = [_sides(of, _turned(chunk, number), letters[number]) for number, of in enumerate(models)]
         notes = [_notes(models, [(s[i], t[i]) for s, t in read]) for i in range(len(chunk))]
         fit = [i for i in range(len(chunk)) if not notes[i]]
-        found: list[dict[int, LinkTable]] = []
+        found: list[dict[int, np.ndarray]] = []
         for of, (sources, targets) in zip(models, read, strict=True):
-            seen = forced_attention(of.network, [sources[i] for i in fit], [targets[i] for i in fit])
+            sides = [sources[i] for i in fit], [targets[i] for i in fit]
+            if posterior:
+                found.append({fit[n]: chances for n, chances in forced_posteriors(of.network, *sides)})
+                continue
+            seen = forced_attention(of.network, *sides)
             found.append({fit[n]: link_table(*target_words(weights, targets[fit[n]])) for n, weights in seen})
         for i, said in enumerate(notes):
             yield [] if said else [tables[i] for tables in found], said

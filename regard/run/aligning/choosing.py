@@ -70,6 +70,13 @@ def links_of(table: LinkTable, choice: AlignmentChoice) -> Links:
     return frozenset((int(source), target) for target, source in enumerate(_row(table, choice)) if source >= 0)
 
 
+def links_of_posteriors(forward: Float[np.ndarray, "W S"], backward: Float[np.ndarray, "S W"]) -> Links:
+    """(source word, target word) where the mean of what both directions hold probable is above one half: one of them is
+    sure and the other doubts, or both rather believe it than not (Liang, Taskar & Klein 2006 take the product)."""
+    targets, sources = np.nonzero((forward + backward.T) / 2 > 0.5)
+    return frozenset(zip(sources.tolist(), targets.tolist(), strict=True))
+
+
 def default_choice(layers: int) -> AlignmentChoice:
     """Where nothing can be compared: the mean of all heads in the layer below the last, at the output; of one or two
     layers, in the last.

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
+from regard.batch import BOS, EOS, Batch, rectangle
 from regard.data import Tokenizer
 from regard.decoding import Hypothesis
 from regard.models import EncoderDecoder
@@ -66,10 +68,7 @@ def forced_attention(
     A row for each target token, in which it is said, and one for the end; a column for each source word, the sum
     over its tokens. The column of the source's `</s>` is left out, so that a row lacks what that has.
     """
-    order = sorted(range(len(sources)), key=lambda i: (len(targets[i].ids), len(sources[i].ids)))
-    while order:
-        chosen = _batch([(len(targets[i].ids) + 1) * (len(sources[i].ids) + 1) for i in order[:ROWS]])
-        now, order = order[:chosen], order[chosen:]
+    for now in _batches(sources, targets):
         said = [Hypothesis(targets[i].ids, 0.0, [], finished=True) for i in now]
         for i, weights in zip(
             now, attention_weights(network, [sources[i].ids for i in now], said, align=True), strict=True
@@ -77,14 +76,43 @@ def forced_attention(
             yield i, weights[..., :-1] @ _columns(sources[i])
 
 
+def forced_posteriors(
+    network: EncoderDecoder, sources: Sequence[Side], targets: Sequence[Side]
+) -> Iterator[tuple[int, Float[np.ndarray, "W S"]]]:
+    """(number of the pair, the probability that each source word said each target word), of a network that says which:
+    the sum over the source word's tokens, the mean over the target word's. In any order."""
+    device = next(network.parameters()).device
+    network.eval()
+    for now in _batches(sources, targets):
+        source, source_lengths = rectangle([[*sources[i].ids, EOS] for i in now])
+        target, target_lengths = rectangle([[BOS, *targets[i].ids, EOS] for i in now])
+        batch = Batch(source, source_lengths, target, target_lengths, torch.arange(len(now))).to(device)
+        for i, found in zip(now, network.posterior(batch).float().cpu().numpy(), strict=True):
+            tokens = found[: len(targets[i].ids), : len(sources[i].ids)] @ _columns(sources[i])
+            yield i, _mean_over_tokens(targets[i]) @ tokens
+
+
 def target_words(
     weights: Float[np.ndarray, "L H T+1 S"], target: Side
 ) -> tuple[Float[np.ndarray, "L H W S"], Float[np.ndarray, "L H W S"]]:
     """The rows of each target word, averaged over its tokens: those in which they are said, and those in which
     they are read, one further down. A word without a token has zeros."""
-    rows = _columns(target).T
-    rows = rows / np.maximum(rows.sum(1, keepdims=True), 1)
+    rows = _mean_over_tokens(target)
     return rows @ weights[..., :-1, :], rows @ weights[..., 1:, :]
+
+
+def _mean_over_tokens(words: Side) -> Float[np.ndarray, "words tokens"]:
+    rows = _columns(words).T
+    return rows / np.maximum(rows.sum(1, keepdims=True), 1)
+
+
+def _batches(sources: Sequence[Side], targets: Sequence[Side]) -> Iterator[list[int]]:
+    """The numbers of pairs of like length, which go together."""
+    order = sorted(range(len(sources)), key=lambda i: (len(targets[i].ids), len(sources[i].ids)))
+    while order:
+        chosen = _batch([(len(targets[i].ids) + 1) * (len(sources[i].ids) + 1) for i in order[:ROWS]])
+        yield order[:chosen]
+        order = order[chosen:]
 
 
 def _batch(areas: Sequence[int]) -> int:
