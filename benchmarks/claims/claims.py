@@ -79,15 +79,15 @@ def files(folder: Path, *names: str) -> list[Path]:
     return found
 
 
-def runs_of(options: argparse.Namespace, known: Sequence[str]) -> dict[str, Path]:
-    """What `--runs NAME=RUN …` names, each a finished run."""
+def runs_of(options: argparse.Namespace, known: Sequence[str], option: str = "runs") -> dict[str, Path]:
+    """What `--runs NAME=RUN …`, or another option, names, each a finished run."""
     found: dict[str, Path] = {}
-    for text in options.runs or []:
+    for text in getattr(options, option) or []:
         name, equals, path = text.partition("=")
         if not equals or name not in known:
-            raise Refused(f"--runs {text}: write NAME=RUN, where NAME is {' or '.join(known)}")
+            raise Refused(f"--{option} {text}: write NAME=RUN, where NAME is {' or '.join(known)}")
         if not finished(Path(path)):
-            raise Refused(f"--runs {text}: {path} is no finished run; give a folder that 'regard train' made")
+            raise Refused(f"--{option} {text}: {path} is no finished run; give a folder that 'regard train' made")
         found[name] = Path(path).resolve()
     return found
 

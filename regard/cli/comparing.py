@@ -40,7 +40,7 @@ def align(
         typer.Option(
             metavar="HOW",
             help="how both ways become one: intersection, union, grow-diag, grow-diag-final, or grow-diag-final-and "
-            "if not given; of models that say which word said each, posterior",
+            "if not given; of models that sum over alignments, posterior",
             show_default=False,
         ),
     ] = None,

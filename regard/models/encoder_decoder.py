@@ -149,6 +149,11 @@ class EncoderDecoder(nn.Module):
         return isinstance(self.decoder, LexicalDecoder | HiddenMarkovDecoder)
 
     @property
+    def sums_alignments(self) -> bool:
+        """Whether it sums over every alignment, so that its `posterior` knows where the neighbours were said."""
+        return isinstance(self.decoder, MARGINAL)
+
+    @property
     def says_which(self) -> bool:
         """Whether each token is said by one source token, so that the topmost layer of `aligned` says which."""
         return isinstance(self.decoder, (LexicalDecoder, *MARGINAL))

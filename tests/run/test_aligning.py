@@ -218,6 +218,7 @@ class Looking:
     """A network of one layer and one head; token b looks at the token a of `partner[b]`."""
 
     says_which = False
+    sums_alignments = False
     looks = True
 
     def __init__(self, partner: dict[str, str]) -> None:

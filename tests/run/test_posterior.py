@@ -65,7 +65,7 @@ def test_words_are_summed_over_source_tokens_and_averaged_over_target_tokens(fol
         np.testing.assert_allclose(found[number], tokens, atol=1e-5)
 
 
-def test_two_that_say_which_are_made_one_by_it_without_being_asked(
+def test_two_that_sum_over_alignments_are_made_one_by_it_without_being_asked(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--source", str(folder / "valid.src"), "--target", str(folder / "valid.tgt")]

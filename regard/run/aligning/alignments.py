@@ -51,7 +51,7 @@ class Alignments:
 
     What can be compared is: layer, head and shift by the error rate on the first `tune` gold pairs; without them by
     the agreement with `reverse` on the first 500; without that they are the default. What is `wanted` stays. Two models
-    that say which word said each are made one by their probabilities, `posterior`, unless `heuristic` says otherwise.
+    that sum over alignments are made one by their probabilities, `posterior`, unless `heuristic` says otherwise.
     """
 
     def __init__(
@@ -163,6 +163,8 @@ def _check(
 def _way(models: Sequence[Model], heuristic: Symmetrise | None, wanted: Wanted) -> Symmetrise:
     """How two directions become one."""
     silent = [model.name for model in models if not model.network.says_which]
+    # Of a lexicon alone, which does not know where the neighbours were said, the probabilities are too spread.
+    sure = all(model.network.sums_alignments for model in models)
     if heuristic == "posterior" and silent:
         raise UsageError(
             f"{silent[0]} attends and does not say which source word said each: --symmetrise posterior is for "
@@ -170,7 +172,7 @@ def _way(models: Sequence[Model], heuristic: Symmetrise | None, wanted: Wanted) 
         )
     if heuristic == "posterior" and wanted != Wanted():
         raise UsageError("posterior needs no layer, head or shift: leave them out, or take another --symmetrise")
-    return heuristic or (HEURISTIC if silent or wanted != Wanted() else "posterior")
+    return heuristic or ("posterior" if sure and wanted == Wanted() else HEURISTIC)
 
 
 def _choices(model: Model, wanted: Wanted) -> list[AlignmentChoice]:
