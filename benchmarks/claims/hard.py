@@ -112,15 +112,16 @@ def label(axes: Any, rows: Sequence[dict[str, Any]], right: float) -> None:
     """Names at the right of the points that stand over each other at 0; of the others in turn above and below."""
     bottom, top = axes.get_ylim()
     gap = 0.055 * (top - bottom)
-    inner = sorted((row for row in rows if row["entropy"]["value"] > 0.02 * right), key=lambda r: r["entropy"]["value"])
+    inner = sorted((row for row in rows if row["entropy"]["value"] > 0.08 * right), key=lambda r: r["entropy"]["value"])
     outer = [row for row in rows if row not in inner]
+    beside = 0.045 * right + max((row["entropy"]["high"] for row in outer), default=0.0)
     places = claims.apart([row["run"]["scores"][0]["value"] for row in outer], gap)
     for row, place in zip(outer, places, strict=True):
         y, color = row["run"]["scores"][0]["value"], COLOURS[row["name"] in HARD]
         line = {"arrowstyle": "-", "color": color, "linewidth": 0.5} if abs(place - y) > gap / 10 else None
         at = (row["entropy"]["value"], y)
         axes.annotate(
-            name(row), at, xytext=(0.045 * right, place), textcoords="data", va="center", color=color, arrowprops=line
+            name(row), at, xytext=(beside, place), textcoords="data", va="center", color=color, arrowprops=line
         )
     for number, row in enumerate(inner):
         above, score = number % 2 == 0, row["run"]["scores"][0]
