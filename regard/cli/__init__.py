@@ -53,7 +53,8 @@ def _guarded(run: Callable[[], Any]) -> int:
     except RegardError as error:
         return _say(str(error), error.exit_status)
     except typer.exceptions.TyperException as error:
-        return _say(error.format_message().rstrip(".") + ": see 'regard --help'", 2)
+        sentence = " ".join(error.format_message().split())  # choices come on lines of their own
+        return _say(sentence.rstrip(".") + ": see 'regard --help'", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted", 130)
     except BrokenPipeError:

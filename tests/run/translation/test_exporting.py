@@ -73,6 +73,7 @@ def test_what_cannot_be_exported_is_one_sentence(
         ([str(run), "--to", "onnx", str(tmp_path / "there")], "exists: name a folder that does not"),
         ([str(run), "--to", "ctranslate2", str(tmp_path / "new")], "nothing like a decoder of the kind Bahdanau"),
         ([str(run), "--to", "tflite", str(tmp_path / "new")], "'tflite' is not one of 'onnx', 'ctranslate2'"),
+        ([str(run), str(tmp_path / "new")], "Missing option '--to'. Choose from: onnx, ctranslate2: see"),
         ([str(words), "--to", "onnx", str(tmp_path / "new")], "is a run of language-model"),
         ([str(tmp_path / "no"), "--to", "onnx", str(tmp_path / "new")], "does not exist"),
         ([str(run), "--to", "onnx", str(corpus / "train.src" / "new")], "cannot be written"),
