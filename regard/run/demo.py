@@ -6,12 +6,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.text import Text
 
 from regard.data import TablePairs
 from regard.embedded import english_french, pronunciations
 from regard.errors import UsageError
+from regard.run.crowding import crowded, load_before
 from regard.run.evaluating import evaluate
 from regard.run.folder import RunFolder
 from regard.run.training import train
@@ -62,6 +64,7 @@ def demonstrate(out: Path, minutes: float, console: Console, *, again: bool = Fa
             },
             "training": {"minutes": minutes, "warmup": 100},  # a few hundred steps are all there is time for
         }
+        _make_way(console)
         model = train(tree, out, console, origin="regard demo")
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "dev.tsv"
@@ -84,6 +87,14 @@ def _translate(console: Console) -> None:
     console.print(Text.assemble(f"\n{prediction.source} → ", (prediction.text, "bold")))
     assert prediction.attention is not None
     print(draw(prediction.attention, width=console.width, color=console.is_terminal))
+
+
+def _make_way(console: Console) -> None:
+    """One thread where other programs are at work: two that wait for each other among them learn next to nothing in so
+    few minutes. A training of the user's own keeps its threads, lest it resume to other weights."""
+    if crowded(load_before(), torch.get_num_threads()) is not None:
+        console.print("Other programs keep this machine busy: learning with one thread, and less.\n", highlight=False)
+        torch.set_num_threads(1)
 
 
 def _show(model: Model, out: Path, console: Console) -> None:

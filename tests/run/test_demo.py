@@ -162,3 +162,23 @@ def test_a_folder_that_is_no_run_is_not_removed(tmp_path: Path, recipe: str | No
     assert contents(tmp_path).items() >= before.items()
     if recipe is not None:
         assert contents(tmp_path) == before and "recipe.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(("load", "kept"), [(2.0, False), (0.1, True), (None, True)])
+def test_it_makes_way_for_other_programs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, load: float | None, kept: bool
+) -> None:
+    asked: list[int] = []
+
+    def train(*arguments: object, **named: object) -> None:
+        raise Trained
+
+    monkeypatch.setattr(demo, "train", train)
+    monkeypatch.setattr(demo, "load_before", lambda: load)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("regard.run.crowding._allowed", lambda: 2)
+    with pytest.raises(Trained):
+        said(tmp_path / "run")
+    assert asked == ([] if kept else [1])
