@@ -95,7 +95,7 @@ def _sides(spec: Any, part: TransformerEncoder | TransformerDecoder, longest: in
     positions = part.positions
     match positions:
         case Sinusoidal():
-            spec.position_encodings.encodings = _array(positions._table(longest + 1))
+            spec.position_encodings.encodings = _array(positions.encodings(longest + 1))
         case Learned():
             spec.position_encodings.encodings = _array(positions.weight)
         case _:

@@ -116,7 +116,7 @@ def _plain(network: EncoderDecoder, longest: int) -> EncoderDecoder:
         attend.recorder = _look_away  # who records weights gets them by the plain formula
     for module in plain.modules():
         if isinstance(module, Sinusoidal):
-            module.table = module._table(longest + 1)
+            module.table = module.encodings(longest + 1)
     return plain
 
 

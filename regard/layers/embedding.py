@@ -47,9 +47,10 @@ class Sinusoidal(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.register_buffer("table", self._table(256), persistent=False)
+        self.register_buffer("table", self.encodings(256), persistent=False)
 
-    def _table(self, length: int) -> Float[Tensor, "T D"]:
+    def encodings(self, length: int) -> Float[Tensor, "T D"]:
+        """Those of the positions from 0."""
         rate = torch.exp(torch.arange(0, self.dim, 2) * (-math.log(10_000.0) / self.dim))
         angle = torch.arange(length)[:, None] * rate
         return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, : self.dim]
@@ -58,7 +59,7 @@ class Sinusoidal(nn.Module):
         """Adds the positions `start … start + T - 1`."""
         end = start + x.shape[1]
         if end > self.table.shape[0]:
-            self.table = self._table(2 * end).to(self.table.device)
+            self.table = self.encodings(2 * end).to(self.table.device)
         return x + self.table[start:end].to(x.dtype)
 
 
