@@ -318,6 +318,7 @@ class TrainingPart(Part):
     doubly_stochastic: Annotated[float, Field(ge=0.0)] = 0.0
     reward: Annotated[float, Field(ge=0.0)] = 1.0
     entropy: Annotated[float, Field(ge=0.0)] = 0.01
+    samples: PositiveInt = 1
     guided: Annotated[float, Field(ge=0.0)] = 0.0
     guided_layer: Annotated[int, Field(ge=0)] | None = None
     guided_row: Literal["output", "input"] = "output"

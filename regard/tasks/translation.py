@@ -28,7 +28,14 @@ from regard.errors import UsageError
 from regard.evaluation import Bleu, CharacterErrorRate, Chrf, ExactMatch, ItemErrorRate, Metric, Ter, TokenErrorRate
 from regard.models import EncoderDecoder
 from regard.models.encoder_decoder import Targets
-from regard.training.attention_losses import coverage_loss, doubly_stochastic, guided_alignment, reinforce
+from regard.training.attention_losses import (
+    coverage_loss,
+    doubly_stochastic,
+    guided_alignment,
+    leave_one_out,
+    reinforce,
+    returns,
+)
 from regard.training.loop import Loss
 from regard.training.losses import linear_cross_entropy
 from regard.training.r_drop import linear_r_drop
@@ -42,14 +49,16 @@ class Looking:
     """What a training asks of the weights beside the likelihood; each number is how much that counts.
 
     `coverage` (See et al. 2017) and `doubly_stochastic` (Xu et al. 2015) of every layer, the mean of its heads; `guided`
-    of the first head of layer `guided_layer` (Garg et al. 2019), where `guide` says what to look at; `reward` and
-    `entropy` are λ_r and λ_e of hard attention that is trained by REINFORCE (Xu et al. 2015, §4.1).
+    of the first head of layer `guided_layer` (Garg et al. 2019), where `guide` says what to look at. `reward` and
+    `entropy` are λ_r and λ_e of hard attention that is trained by REINFORCE (Xu et al. 2015, §4.1), which reads each
+    pair `samples` times.
     """
 
     coverage: float = 0.0
     doubly_stochastic: float = 0.0
     reward: float = 1.0
     entropy: float = 0.01
+    samples: int = 1
     guided: float = 0.0
     guided_layer: int | None = None
     guide: Guide | None = None
@@ -61,6 +70,7 @@ class Looking:
             part.doubly_stochastic,
             part.reward,
             part.entropy,
+            part.samples,
             part.guided if guide is not None else 0.0,
             part.guided_layer,
             guide,
@@ -79,7 +89,7 @@ def loss(
     asked of the weights, in training alone."""
     looking = Looking() if looking is None else looking
     attends = model.looking
-    chooses = [a.normalize for a in attends if isinstance(a.normalize, Hard) and a.normalize.estimator == "reinforce"]
+    chooses = any(isinstance(a.normalize, Hard) and a.normalize.estimator == "reinforce" for a in attends)
     if not model.training or not (looking.asks or chooses):
         return (
             _r_drop(model, batch, smoothing, r_drop) if r_drop and model.training else _plain(model, batch, smoothing)
@@ -89,26 +99,43 @@ def loss(
             "training.r_drop reads each pair twice, which losses of the weights do not: set r_drop = 0, or leave out "
             "coverage, doubly_stochastic, guided and hard attention"
         )
+    if chooses:
+        return _choosing(model, batch, smoothing, looking)
     with record(attends) as records:
-        if not chooses:
-            found = _plain(model, batch, smoothing)
-            return Loss(
-                found.total + _of_weights(looking, records, batch, model.read(batch)), found.likelihood, found.tokens
-            )
-        log_p, labels = model.log_probabilities(batch)
-    gained = log_p.gather(1, labels[:, None])[:, 0]
-    total = -(1 - smoothing) * gained.sum() - smoothing * log_p.mean(dim=-1).sum()
+        found = _plain(model, batch, smoothing)
+    total = found.total + _of_weights(looking, records, batch, model.read(batch))
+    return Loss(total, found.likelihood, found.tokens)
+
+
+def _choosing(model: EncoderDecoder, batch: Targets, smoothing: float, looking: Looking) -> Loss:
+    """The loss of hard attention whose choices are drawn, the mean of `looking.samples` readings. One reading is
+    compared with the moving average of a token's log-probability, several with each other."""
+    readings: list[tuple[Tensor, list[Record]]] = []
+    total, likelihood, tokens = batch.target.new_zeros((), dtype=torch.float32), 0.0, 0
+    for _ in range(looking.samples):
+        with record(model.looking) as records:
+            log_p, labels = model.log_probabilities(batch)
+        gained = log_p.gather(1, labels[:, None])[:, 0]
+        total = total - (1 - smoothing) * gained.sum() - smoothing * log_p.mean(dim=-1).sum()
+        likelihood, tokens = likelihood - gained.detach().sum(), labels.shape[0]
+        readings.append((gained.detach(), records))
+        if looking.asks:
+            total = total + _of_weights(looking, records, batch, model.read(batch))
     said = within(batch.target_lengths - 1, batch.target.shape[1] - 1)
-    rewards = torch.zeros(said.shape, device=gained.device).masked_scatter(said, gained.detach())
-    for each, normalize in zip(records, chooses, strict=True):
-        choice = each.choice()
-        assert choice is not None
-        baseline = normalize.follow(gained.detach().mean())
-        total = total + looking.reward * reinforce(choice.log_probability, rewards, said, baseline)
-        total = total - looking.entropy * (choice.entropy * said).sum()
-    if looking.asks:
-        total = total + _of_weights(looking, records, batch, model.read(batch))
-    return Loss(total, -gained.detach().sum(), labels.shape[0])
+    rewards = torch.stack([torch.zeros(said.shape, device=said.device).masked_scatter(said, g) for g, _ in readings])
+    gained = returns(rewards, said)
+    for attend, *looks in zip(model.looking, *(records for _, records in readings), strict=True):
+        choices = [look.choice() for look in looks]
+        made = torch.stack([c.log_probability for c in choices if c is not None])
+        entropy = torch.stack([c.entropy for c in choices if c is not None])
+        if len(readings) > 1:
+            expected = leave_one_out(gained)
+        else:
+            average = attend.normalize.follow(readings[0][0].mean())
+            expected = average * returns(said.to(gained.dtype)[None], said)
+        total = total + looking.reward * reinforce(made, gained, expected, said)
+        total = total - looking.entropy * (entropy * said).sum()
+    return Loss(total / len(readings), likelihood / len(readings), tokens)
 
 
 def _plain(model: EncoderDecoder, batch: Targets, smoothing: float) -> Loss:

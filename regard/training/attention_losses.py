@@ -36,21 +36,27 @@ def guided_alignment(
     return -(links * weights.float().clamp_min(floor).log()).sum()
 
 
-def reinforce(
-    log_probability: Float[Tensor, "B T"],
-    rewards: Float[Tensor, "B T"],
-    said: Bool[Tensor, "B T"],
-    baseline: Float[Tensor, ""] | float,
-) -> Float[Tensor, ""]:
-    """`-Σ_t (R_t - b n_t) log p(s_t)`: the score-function estimator for the choices of hard attention (Xu et al. 2015,
-    §4.1; Williams 1992).
+def returns(rewards: Float[Tensor, "*K B T"], said: Bool[Tensor, "B T"]) -> Float[Tensor, "*K B T"]:
+    """`R_t = Σ_{t'≥t} r_t'` over the steps that are said. What was earned before a choice does not depend on it, so
+    leaving it out keeps the estimator's mean and lowers its variance."""
+    return (rewards * said).flip(-1).cumsum(dim=-1).flip(-1)
 
-    `rewards` are the log-probabilities of the tokens. What is said before a choice does not depend on it, so
-    `R_t = Σ_{t'≥t} log p(y_t')`, over n_t tokens, leaves the mean of the paper's estimator and lowers its variance.
-    `baseline` is the moving average of the reward of one token.
-    """
-    real = said.to(rewards.dtype)
-    ahead = (rewards * real).flip(1).cumsum(dim=1).flip(1)
-    left = real.flip(1).cumsum(dim=1).flip(1)
-    advantage = (ahead - baseline * left).detach()
-    return -(advantage * log_probability * real).sum()
+
+def leave_one_out(gained: Float[Tensor, "K B T"]) -> Float[Tensor, "K B T"]:
+    """Of K readings of the same pairs, for each the mean of what the K - 1 others gained, which does not depend on its
+    own choices (Kool et al. 2019)."""
+    if gained.shape[0] < 2:
+        raise ValueError("a single reading has no others to be compared with")
+    return (gained.sum(dim=0) - gained) / (gained.shape[0] - 1)
+
+
+def reinforce(
+    log_probability: Float[Tensor, "*K B T"],
+    gained: Float[Tensor, "*K B T"],
+    expected: Float[Tensor, "*K B T"],
+    said: Bool[Tensor, "B T"],
+) -> Float[Tensor, ""]:
+    """`-Σ_t (R_t - b_t) log p(s_t)`: the score-function estimator for the choices of hard attention (Xu et al. 2015,
+    §4.1; Williams 1992). `gained` are the returns of the log-probabilities of the tokens, and `expected` the baseline:
+    what was to be expected before the choice."""
+    return -((gained - expected).detach() * log_probability * said).sum()

@@ -169,6 +169,26 @@ def test_hard_attention_moves_its_baseline_and_refuses_r_drop() -> None:
         loss(network, pairs, smoothing=0.0, r_drop=1.0)
 
 
+def test_several_readings_are_one_mean_and_leave_the_baseline_alone() -> None:
+    pairs, network = batch(), looking_model(attention={"normalize": "hard"}).train()
+    decoder: Any = network.decoder
+    torch.manual_seed(7)
+    each = [float(loss(network, pairs, smoothing=0.1).likelihood) for _ in range(3)]
+    before = decoder.attend.normalize.baseline.clone()
+    torch.manual_seed(7)
+    found = loss(network, pairs, smoothing=0.1, looking=Looking(samples=3, reward=0.0, entropy=0.0))
+    assert float(found.likelihood) == pytest.approx(sum(each) / 3) and found.tokens == pairs.target_tokens
+    assert decoder.attend.normalize.baseline == before
+    torch.manual_seed(7)
+    judged = loss(network, pairs, smoothing=0.1, looking=Looking(samples=3, reward=1.0, entropy=0.0))
+    assert float(judged.total.detach()) != pytest.approx(float(found.total.detach()), abs=1e-3)
+    # Readings that chose alike have nothing to be judged by.
+    one = replace(pairs, source=pairs.source[:, :1], source_lengths=torch.ones_like(pairs.source_lengths))
+    network = looking_model(attention={"normalize": "hard"}, dropout=0.0).train()
+    totals = [loss(network, one, smoothing=0.1, looking=Looking(samples=2, reward=r)).total for r in (0.0, 50.0)]
+    assert float(totals[0].detach()) == pytest.approx(float(totals[1].detach()), rel=1e-6)
+
+
 def test_the_coverage_penalty_prefers_what_looks_at_all_of_the_source() -> None:
     """Among the beam's hypotheses the first is the one that the formula of Wu et al. 2016 ranks first."""
     network = looking_model(dropout=0.0).eval()

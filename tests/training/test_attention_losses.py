@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.training.attention_losses import coverage_loss, doubly_stochastic, guided_alignment, reinforce
+from regard.training.attention_losses import (
+    coverage_loss,
+    doubly_stochastic,
+    guided_alignment,
+    leave_one_out,
+    reinforce,
+    returns,
+)
 
 B, T, S = 3, 5, 7
 SAID, READ = [5, 3, 1], [7, 2, 4]
@@ -98,33 +105,40 @@ def test_guided_alignment_of_nothing_is_finite() -> None:
     assert guided_alignment(low, torch.tensor([[[0.5, 0.5]]])).dtype == torch.float32
 
 
-@pytest.mark.parametrize("baseline", [0.0, -1.5])
-def test_reinforce_weighs_each_choice_by_what_came_of_it(baseline: float) -> None:
+def test_reinforce_weighs_each_choice_by_what_came_of_it() -> None:
     log_probability = -torch.rand(B, T, dtype=torch.float64)
     log_probability.requires_grad_()
-    rewards = -torch.rand(B, T, dtype=torch.float64)
+    rewards, expected = -torch.rand(B, T, dtype=torch.float64), -torch.rand(B, T, dtype=torch.float64)
     rewards.requires_grad_()
     total, slopes = 0.0, torch.zeros(B, T, dtype=torch.float64)
     for b in range(B):
         for t in range(SAID[b]):
             ahead = sum(rewards[b, u].item() for u in range(t, SAID[b]))  # from this step to the sentence's end
-            gain = ahead - baseline * (SAID[b] - t)
+            gain = ahead - expected[b, t].item()
             total -= gain * log_probability[b, t].item()
             slopes[b, t] = -gain
-    for b_as in (baseline, torch.tensor(baseline)):
-        found = reinforce(log_probability, rewards, said(), b_as)
-        assert found.item() == pytest.approx(total)
-    found = reinforce(log_probability, rewards, said(), baseline)
+    found = reinforce(log_probability, returns(rewards, said()), expected, said())
+    assert found.item() == pytest.approx(total)
     found.backward()
     assert log_probability.grad is not None
     torch.testing.assert_close(log_probability.grad, slopes)
     assert rewards.grad is None  # how rewards come about is the likelihood's business
 
 
+def test_a_reading_is_compared_with_the_others() -> None:
+    # Four, seven and one point: the others have (7 + 1) / 2, (4 + 1) / 2 and (4 + 7) / 2.
+    gained = torch.tensor([4.0, 7.0, 1.0])[:, None, None].expand(3, B, T)
+    assert leave_one_out(gained)[:, 1, 2].tolist() == [4.0, 2.5, 5.5]
+    with pytest.raises(ValueError, match="no others"):
+        leave_one_out(gained[:1])
+
+
 def test_steps_that_are_not_said_do_not_count_whatever_stands_there() -> None:
-    log_probability, rewards = -torch.rand(B, T), -torch.rand(B, T)
-    found = reinforce(log_probability, rewards, said(), -0.5)
-    other = reinforce(log_probability.masked_fill(~said(), -77.0), rewards.masked_fill(~said(), 1e4), said(), -0.5)
+    log_probability, rewards = -torch.rand(2, B, T), -torch.rand(2, B, T)
+    gained = returns(rewards, said())
+    found = reinforce(log_probability, gained, leave_one_out(gained), said())
+    gained = returns(rewards.masked_fill(~said(), 1e4), said())
+    other = reinforce(log_probability.masked_fill(~said(), -77.0), gained, leave_one_out(gained), said())
     torch.testing.assert_close(other, found)
     alpha = weights().detach()
     strange = alpha.masked_fill(~said()[..., None], 9.0)
