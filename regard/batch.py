@@ -5,6 +5,7 @@ Letters: B batch, T target, S source.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -29,6 +30,13 @@ class Batch:
     target: Int[Tensor, "B T"]
     target_lengths: Int[Tensor, " B"]
     rows: Int[Tensor, " B"]  # which line of the corpus each one is, from 0
+
+    @classmethod
+    def of(cls, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Batch:
+        """Pairs of ids without special tokens, numbered from 0."""
+        source, source_lengths = rectangle([[*ids, EOS] for ids in sources])
+        target, target_lengths = rectangle([[BOS, *ids, EOS] for ids in targets])
+        return cls(source, source_lengths, target, target_lengths, torch.arange(len(sources)))
 
     def __len__(self) -> int:
         return self.source.shape[0]

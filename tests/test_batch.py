@@ -34,6 +34,13 @@ def test_a_rectangle_holds_every_sequence_and_fill(sequences: list[list[int]]) -
         assert row == sequence + [PAD] * (width - len(sequence))
 
 
+def test_pairs_get_their_ends() -> None:
+    found = Batch.of([[7, PAD, 9, 11], [5], [PAD, PAD]], [[13, PAD, 17], [PAD], []])
+    for field in fields(Batch)[:4]:
+        assert torch.equal(getattr(found, field.name), getattr(BATCH, field.name))
+    assert found.rows.tolist() == [0, 1, 2]
+
+
 def test_a_rectangle_of_nothing_and_of_one_row() -> None:
     ids, lengths = rectangle([])
     assert ids.shape == (0, 0) and lengths.shape == (0,) and ids.dtype == lengths.dtype == torch.long

@@ -14,7 +14,7 @@ from regard.attention import Edit, capture, steer
 from regard.attention.edit import Where
 from regard.attention.reading import entropy
 from regard.attention.steer import heads_of, places
-from regard.batch import BOS, EOS, Batch, rectangle, within
+from regard.batch import Batch, within
 from regard.errors import UsageError
 from regard.evaluation import AlignmentErrorRate, Gold
 from regard.models import EncoderDecoder
@@ -147,10 +147,8 @@ def _batches(ids: Sequence[tuple[list[int], list[int]]]) -> Iterator[Batch]:
     """Pairs of like length together."""
     order = sorted(range(len(ids)), key=lambda n: (len(ids[n][1]), len(ids[n][0])))
     for start in range(0, len(order), ROWS):
-        rows = order[start : start + ROWS]
-        source, source_lengths = rectangle([[*ids[n][0], EOS] for n in rows])
-        target, target_lengths = rectangle([[BOS, *ids[n][1], EOS] for n in rows])
-        yield Batch(source, source_lengths, target, target_lengths, torch.tensor(rows))
+        sources, targets = zip(*(ids[n] for n in order[start : start + ROWS]), strict=True)
+        yield Batch.of(sources, targets)
 
 
 def _loss(network: EncoderDecoder, batches: Sequence[Batch]) -> float:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from regard.batch import BOS, EOS, Batch, rectangle
+from regard.batch import Batch
 from regard.data import Tokenizer
 from regard.decoding import Hypothesis
 from regard.models import EncoderDecoder
@@ -84,9 +83,7 @@ def forced_posteriors(
     device = next(network.parameters()).device
     network.eval()
     for now in _batches(sources, targets):
-        source, source_lengths = rectangle([[*sources[i].ids, EOS] for i in now])
-        target, target_lengths = rectangle([[BOS, *targets[i].ids, EOS] for i in now])
-        batch = Batch(source, source_lengths, target, target_lengths, torch.arange(len(now))).to(device)
+        batch = Batch.of([sources[i].ids for i in now], [targets[i].ids for i in now]).to(device)
         for i, found in zip(now, network.posterior(batch).float().cpu().numpy(), strict=True):
             tokens = found[: len(targets[i].ids), : len(sources[i].ids)] @ _columns(sources[i])
             yield i, _mean_over_tokens(targets[i]) @ tokens

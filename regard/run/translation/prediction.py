@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from regard.batch import BOS, EOS, SPECIAL_TOKENS, Batch, rectangle
+from regard.batch import EOS, SPECIAL_TOKENS, Batch
 from regard.data import Encoding, Tokenizer
 from regard.decoding import BeamTree, Hypothesis
 from regard.models import EncoderDecoder
@@ -81,10 +80,8 @@ def attention_weights(
     when they were searched, whatever the search was. `align` adds the layer of `EncoderDecoder.aligned`, if it has one.
     """
     device = next(model.parameters()).device
-    source, source_lengths = rectangle([[*ids, EOS] for ids in sources])
-    # The token after the last is never read, so it may be anything.
-    target, target_lengths = rectangle([[BOS, *h.ids, EOS] for h in hypotheses])
-    batch = Batch(source, source_lengths, target, target_lengths, torch.arange(len(sources))).to(device)
+    # The token after the last is never read, so it may be the end also of what did not end.
+    batch = Batch.of(sources, [h.ids for h in hypotheses]).to(device)
     model.eval()
     stacked = (model.aligned(batch) if align else model.look(batch)).cpu().numpy()
     return [stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)]

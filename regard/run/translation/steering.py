@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regard.attention import Edit, steer
-from regard.batch import BOS, EOS, SPECIAL_TOKENS, Batch, rectangle
+from regard.batch import EOS, SPECIAL_TOKENS, Batch
 from regard.data import Encoding
 from regard.errors import UsageError
 from regard.models import EncoderDecoder
@@ -126,9 +126,7 @@ def steered(
 def forced(network: EncoderDecoder, source: Sequence[int], said: Prediction) -> list[float]:
     """The log-probability of each token of an output, and of its end if it ended."""
     device = next(network.parameters()).device
-    ids, lengths = rectangle([[*source, EOS]])
-    target, target_lengths = rectangle([[BOS, *said.ids, EOS]])
-    batch = Batch(ids, lengths, target, target_lengths, torch.arange(1)).to(device)
+    batch = Batch.of([source], [said.ids]).to(device)
     with torch.inference_mode():
         found = network.likelihood(batch).tolist()
     return found[: len(said.log_probabilities)]
