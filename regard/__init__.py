@@ -4,6 +4,7 @@ import regard
 model = regard.load("runs/en-de")
 [p] = model.predict(["A man is cooking."], attention=True)
 p.text, p.score, p.attention.words()
+model = regard.train({"data": {"source": "a.en", "target": "a.de"}, "training": {"minutes": 5}}, "runs/mine")
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from regard.errors import RegardError, UsageError
@@ -23,7 +25,7 @@ try:
 except PackageNotFoundError:  # used from a source tree that was not installed
     __version__ = "0+unknown"
 
-__all__ = ["Model", "Prediction", "RegardError", "UsageError", "__version__", "load"]
+__all__ = ["Model", "Prediction", "RegardError", "UsageError", "__version__", "load", "train"]
 
 _PLACES = {
     "Model": "regard.run",
@@ -39,6 +41,22 @@ def load(run: str | Path, device: str = "auto") -> Any:
     from regard.run.loading import load as load_run
 
     return load_run(run, device)
+
+
+def train(recipe: str | Path | Mapping[str, Any], out: str | Path, *, resume: bool = False, quiet: bool = False) -> Any:
+    """Trains as `regard train` does, and returns the model as `load` does.
+
+    `recipe` is a file, or what one holds: `{"data": {"source": "a.en", "target": "a.de"}, "training": {"minutes": 5}}`,
+    whose paths count from the working directory. What it leaves out follows from the corpus. `out` is the folder to make;
+    with `resume`, the run there goes on. `quiet` prints nothing; the run's `metrics.jsonl` grows all the same.
+
+    Raises:
+        UsageError: a key, a value or a file that will not do, or a folder that holds a run already.
+        RegardError: a training that cannot go on, or that Ctrl-C stopped; nothing is lost.
+    """
+    from regard.run.training import train_by
+
+    return train_by(recipe, out, resume=resume, quiet=quiet)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ Letters: B batch, T target, S source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -48,6 +48,23 @@ class Batch:
     def target_tokens(self) -> int:
         """How many tokens the decoder has to say: what speeds and losses are counted in."""
         return int(self.target_lengths.sum()) - len(self)
+
+
+def of_like_length(sizes: Sequence[tuple[int, int]], *, area: int, rows: int) -> Iterator[list[int]]:
+    """The numbers of pairs that go together, the shortest first: at most `rows`, whose cells, as many each as the largest
+    pair's have, are at most `area`. `sizes` are the tokens of both sides, without special tokens."""
+    order = sorted(range(len(sizes)), key=lambda i: sizes[i])
+    together: list[int] = []
+    largest = 0
+    for i in order:
+        grown = max(largest, (sizes[i][0] + 1) * (sizes[i][1] + 1))
+        if together and (len(together) == rows or (len(together) + 1) * grown > area):
+            yield together
+            together, grown = [], (sizes[i][0] + 1) * (sizes[i][1] + 1)
+        together.append(i)
+        largest = grown
+    if together:
+        yield together
 
 
 def within(lengths: Int[Tensor, " B"], size: int) -> Bool[Tensor, "B size"]:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regard.batch import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Batch, rectangle, within
+from regard.batch import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Batch, of_like_length, rectangle, within
 from regard.data import Batches, Corpus, Tokenizer
 from regard.data.tokenizer import Kind
 
@@ -39,6 +39,16 @@ def test_pairs_get_their_ends() -> None:
     for field in fields(Batch)[:4]:
         assert torch.equal(getattr(found, field.name), getattr(BATCH, field.name))
     assert found.rows.tolist() == [0, 1, 2]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(1, 200), st.integers(1, 6))
+def test_pairs_of_like_length_go_together(sizes: list[tuple[int, int]], area: int, rows: int) -> None:
+    found = list(of_like_length(sizes, area=area, rows=rows))
+    flat = [i for together in found for i in together]
+    assert sorted(flat) == list(range(len(sizes))) and [sizes[i] for i in flat] == sorted(sizes)
+    for together in found:
+        largest = max((sizes[i][0] + 1) * (sizes[i][1] + 1) for i in together)
+        assert 1 <= len(together) <= rows and (len(together) == 1 or len(together) * largest <= area)
 
 
 def test_a_rectangle_of_nothing_and_of_one_row() -> None:

@@ -97,7 +97,8 @@ def together(each: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def scores(said: Answers, truth: Sequence[str]) -> list[str]:
-    from regard.evaluation import Accuracy, MacroF1, score
+    from regard.evaluation import score
+    from regard.evaluation.classification import Accuracy, MacroF1
 
     best = [max(one, key=lambda label: one[label]) for one in said]
     return [

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import assert_never
 
-import torch
 from torch import nn
 
 from regard.attention import Alibi, Attend, Bias, Hard, MoChA, Monotonic, MultiHead, Relative, Rotary, StatefulAttend
@@ -355,10 +354,3 @@ def _transformer(
         pre_norm=pre,
     )
     return EncoderDecoder(encoder, _speaking(decoder, part, shared, source_size))
-
-
-def device(name: str) -> torch.device:
-    """ "auto" takes a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)

@@ -10,8 +10,9 @@ from typing import Any
 
 import typer
 
-from regard.cli import comparing, embedding, exporting, packing, pictures, probing, serving, training, using
+from regard.cli import comparing, embedding, exporting, packing, pictures, probing, scoring, serving, training, using
 from regard.cli.app import app
+from regard.cli.quoting import advice
 from regard.errors import RegardError
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "packing",
     "pictures",
     "probing",
+    "scoring",
     "serving",
     "training",
     "using",
@@ -54,7 +56,9 @@ def _guarded(run: Callable[[], Any]) -> int:
         return _say(str(error), error.exit_status)
     except typer.exceptions.TyperException as error:
         sentence = " ".join(error.format_message().split())  # choices come on lines of their own
-        return _say(sentence.rstrip(".") + ": see 'regard --help'", 2)
+        command = getattr(getattr(error, "ctx", None), "info_name", None)
+        help_ = "see 'regard --help'"
+        return _say(f"{sentence.rstrip('.')}: {advice(command, sentence) or help_}", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _say("interrupted", 130)
     except BrokenPipeError:

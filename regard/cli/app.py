@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ MaxTokensOption = Annotated[
 DemoOption = Annotated[
     bool, typer.Option("--demo", help="with the small English to French model that comes along, instead of a run")
 ]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps")]
 
 
 def tree_of(
@@ -65,16 +66,11 @@ def tree_of(
 ) -> tuple[dict[str, Any], str]:
     """Recipe, then options, then --set: the later counts more. Paths become absolute, so that a run can resume
     from anywhere."""
-    from regard.config import merge, read_toml, setting
+    from regard.config import merge, read_toml, rooted, setting
 
     tree: dict[str, Any] = {}
     if recipe is not None:
-        tree = read_toml(recipe)
-        _resolve(tree, recipe.resolve().parent, (*given, "alignment"))
-        model = tree.get("model")
-        for key in ("weights", "pretrained"):  # of a backbone, of an encoder
-            if isinstance(model, dict) and isinstance(model.get(key), str):
-                model[key] = str((recipe.resolve().parent / model[key]).resolve())
+        tree = rooted(read_toml(recipe), recipe.resolve().parent)
     chosen: dict[str, Any] = {key: str(path.resolve()) for key, path in given.items() if path is not None}
     if chosen:
         # Naming other training files sets aside the recipe's, whatever form they have.
@@ -88,9 +84,7 @@ def tree_of(
     if budget:
         tree = merge(tree, {"training": budget})
     for text in settings:
-        one = setting(text)
-        _resolve(one, Path.cwd(), (*given, "alignment"))
-        tree = merge(tree, one)
+        tree = merge(tree, rooted(setting(text), Path.cwd()))
     if recipe is None and not resume and "task" not in tree and not tree.get("data"):
         raise UsageError("there is nothing to train on: give a recipe, or --source FILE --target FILE, or --data FILE")
     if recipe is None and not resume and "task" not in tree and "drawn" in tree.get("data", {}):
@@ -98,31 +92,35 @@ def tree_of(
     return tree, str(recipe) if recipe is not None else "the command line"
 
 
-def _resolve(tree: dict[str, Any], here: Path, keys: tuple[str, ...]) -> None:
-    """Makes the paths under `data` absolute, which count from a folder."""
-    data = tree.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in keys:
-        value = data.get(key)
-        if isinstance(value, str):
-            data[key] = str((here / value).resolve())
-        elif isinstance(value, list):  # several files of text
-            data[key] = [str((here / str(each)).resolve()) for each in value]
-
-
-def check_writable(path: Path, read: Path | None = None) -> None:
+def check_writable(path: Path, *read: Path | str | None) -> None:
     """Before minutes of work, not after. What is `read` is not to be written over."""
-    if read is not None and path.resolve() == read.resolve():
-        raise UsageError(f"{path} is what is to be read: name another file to write")
     if path.is_dir():
         raise UsageError(f"{path} is a folder: name a file to write, such as {path / 'attention.html'}")
     if not path.resolve().parent.is_dir():
         raise UsageError(f"{path} cannot be written: the folder {path.resolve().parent} does not exist; make it first")
+    check_unread(path, *read)
 
 
-def check_png(path: Path, read: Path) -> None:
-    check_writable(path, read)
+def check_unread(path: Path, *read: Path | str | None) -> None:
+    """Nothing that is read may be written over, by whatever name it goes, nor be where a file is written first."""
+    for each in read:
+        if each is None:
+            continue
+        if _same(path, each):
+            raise UsageError(f"{path} is what is to be read: name another place to write to")
+        if path.name and _same(path.with_name(path.name + ".part"), each):
+            raise UsageError(f"{each} is what is to be read, and {path} is first written there: name another place")
+
+
+def _same(path: Path, other: Path | str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one is not there, or is a sentence
+        return False
+
+
+def check_png(path: Path, *read: Path | str | None) -> None:
+    check_writable(path, *read)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} does not end in .png, and pictures are written as PNG: name it {path.stem}.png")
 
@@ -137,6 +135,7 @@ def write_page(path: Path, predictions: list[Any], title: str) -> None:
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="with any command: where a bug is")] = False,  # main takes it
 ) -> None:
     if version:
         from importlib.metadata import version as version_of

@@ -17,6 +17,7 @@ from regard.cli.app import (
     SourceOption,
     TargetOption,
     app,
+    check_unread,
     check_writable,
     tree_of,
 )
@@ -80,7 +81,7 @@ def align(
     wanted = _wanted(layer, head, shift)
     files = evaluation_pairs(source, target, data)
     if out is not None:
-        check_writable(out)
+        check_writable(out, source, target, data, gold)
     pairs = given_pairs(files)
     model = Model.load(run, device)
     found = Alignments(
@@ -168,6 +169,8 @@ def compare(
     except ValueError as error:
         raise UsageError(f"--seeds {seeds} is no list of whole numbers: write them as 1,2,3") from error
     out = out or Path("runs") / f"compare-{recipe.stem}"
+    for name in ("comparison.md", "comparison.json", "comparison.html"):
+        check_unread(out / name, source, target, data, gold)
     options = {
         "attention": attention, "minutes": minutes, "out": out, "seeds": seeds, "source": source, "target": target,
         "data": data, "gold": gold,

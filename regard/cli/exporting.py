@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.app import RunArgument, app
+from regard.cli.app import RunArgument, app, check_unread
 
 
 class To(StrEnum):
@@ -30,6 +30,7 @@ def export(
     """
     from regard.run.exporting import export as exported
 
+    check_unread(out, run)
     made = exported(run, to.value, out)
     print(f"wrote {out}: {', '.join(made.files)}, {made.size / 1e6:.1f} MB")
     print(f"what it holds probable differs from the run by {made.difference:.1g} at most")

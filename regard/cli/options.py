@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -34,6 +35,7 @@ EVALUATE: Tasks = {
     "against": (*SEARCHING, "classification", "visual-question"),
     "beam": SEARCHING,
     "lowercase": ("translation",),
+    "tokenize": ("translation",),
     "ensemble": ("translation",),
     "split": ("captioning",),
 }
@@ -47,6 +49,30 @@ INSTEAD = {
     ("png", "masked-language-model"): "use --html",
     ("png", "classification"): "use --html",
 }
+
+
+# What the reading of gold links calls its arguments, and what that is on the command line.
+GOLD = {
+    "one_based=False or True": "--zero-based or --one-based",
+    "one_based=False": "--zero-based",
+    "one_based=True": "--one-based",
+    "reverse=False": "leave out --reversed-gold",
+    "reverse=True": "--reversed-gold",
+}
+
+
+@contextmanager
+def gold_options(**changed: str) -> Iterator[None]:
+    """While gold links are read: what a sentence advises is named as this command line has it."""
+    try:
+        yield
+    except UsageError as error:
+        sentence = str(error)
+        for argument, option in (
+            GOLD | {name: changed[name.split("=")[0]] for name in GOLD if name.split("=")[0] in changed}
+        ).items():
+            sentence = sentence.replace(f"({argument})", f"({option})")
+        raise UsageError(sentence) from error
 
 
 def check_options(context: typer.Context, folder: Path, tasks: Tasks) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.app import RunArgument, app
+from regard.cli.app import RunArgument, app, check_unread
 
 
 @app.command()
@@ -19,5 +19,6 @@ def pack(
     """A small copy of a finished run, to mail or to serve: it predicts, and cannot be resumed."""
     from regard.run.packing import pack as packed
 
+    check_unread(out, run)
     size = packed(run, out, half=not full)
     print(f"wrote {out}: {size / 1e6:.1f} MB")

@@ -48,6 +48,7 @@ def serve(
         raise UsageError("serving needs more packages: pip install 'regard[serve]'")
     import torch
 
+    from regard import build
     from regard.embedded import english_french
     from regard.server.languages import languages_given
     from regard.server.limits import Limits
@@ -75,6 +76,7 @@ def serve(
         seconds=timeout,
         beam=max_beam,
     )
+    build.device(device)  # before the port is said to be open
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lanes, threads = lanes_and_threads(cores, torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else None)
     torch.set_num_threads(threads)

@@ -48,7 +48,12 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="any key of a recipe, such as model.kind=recurrent"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="go on with the run in --out: only steps, minutes, epochs and patience can change"
+        ),
+    ] = False,
 ) -> None:
     """Train on pairs of lines. Sizes, tokenizer and schedule follow from the corpus.
 

@@ -28,6 +28,7 @@ from regard.cli.app import (
     write_page,
 )
 from regard.cli.options import check_options
+from regard.cli.quoting import check_file
 from regard.errors import UsageError
 
 
@@ -65,13 +66,19 @@ def predict(
 ) -> None:
     """One output line for each input line, in order. An empty line gives an empty line."""
     from regard.data import read_lines as read_file
+    from regard.data.images import naming_lines
     from regard.run.captioning.model import CaptionModel, pictures_in
+    from regard.run.forecasting.model import ForecastModel
     from regard.run.language.causal import LanguageModel
+    from regard.run.questions.model import QuestionModel
 
     folder, texts = _run_or_demo(run, demo, None if file == "-" else file)
 
     def read_lines(of: Path | str) -> Iterator[str]:
-        return read_file(of) if texts is None else iter(texts)
+        if texts is not None:
+            return iter(texts)
+        check_file(str(of), folder)
+        return read_file(of)
 
     check_options(context, folder, options.PREDICT)
     if nbest > 1 and not jsonl:
@@ -82,6 +89,8 @@ def predict(
         raise UsageError(
             "--stream prints words alone, as they come: leave it out, or leave out --jsonl and --attention"
         )
+    if attention is not None:
+        check_writable(attention, None if file == "-" else file)
     other = _other(folder, device)
     if isinstance(other, CaptionModel):
         drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
@@ -93,12 +102,15 @@ def predict(
             no_repeat_ngram=no_repeat_ngram,
             max_length=max_tokens,
         )
-        _say_captions(other, pictures_in(file), how, prefix, jsonl, attention)
+        with naming_lines(file):
+            _say_captions(other, pictures_in(file), how, prefix, jsonl, attention)
         return
     if other is not None:
         drawing = {"draw": sample, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         drawing |= {"no_repeat_ngram": no_repeat_ngram, "max_tokens": max_tokens}
-        chosen = {"how": other.how(**drawing)} if isinstance(other, LanguageModel) else {}
+        chosen: dict[str, Any] = {"how": other.how(**drawing)} if isinstance(other, LanguageModel) else {}
+        if isinstance(other, ForecastModel | QuestionModel):
+            chosen["name"] = "standard input" if file == "-" else file
         for said in other.said(read_lines(file if file == "-" else Path(file)), jsonl=jsonl, **chosen):
             print(said, flush=False)
         return
@@ -114,8 +126,6 @@ def predict(
         min_length_ratio=min_length_ratio,
         max_length_ratio=max_length_ratio,
     )
-    if attention is not None:
-        check_writable(attention)
     look = jsonl or attention is not None
     lines = read_lines(file if file == "-" else Path(file))
     if stream:
@@ -183,12 +193,10 @@ def _say_captions(
     from regard.training.checkpoint import write_text
     from regard.view.picture import picture_page
 
-    if page is not None:
-        check_writable(page)
     look = jsonl or page is not None
     shown: list[Any] = []
     number = 0
-    said = model.predict_stream(pictures, search=how, prefix=prefix, attention=look)
+    said = model.predict_stream(_kept(pictures, page), search=how, prefix=prefix, attention=look)
     for number, caption in enumerate(said, start=1):  # noqa: B007 - it is the count in the end
         print(json.dumps(caption.to_json(), ensure_ascii=False) if jsonl else caption.text, flush=False)
         if page is not None and caption.attention is not None and len(shown) < 100:
@@ -198,6 +206,14 @@ def _say_captions(
         write_text(page, picture_page(shown, model.name))
         if len(shown) < number:
             print(f"{page} shows {len(shown)} of the {number} pictures", file=sys.stderr)
+
+
+def _kept(pictures: Iterator[str], page: Path | None) -> Iterator[str]:
+    """The pictures of a list, of which none is written over."""
+    for picture in pictures:
+        if page is not None:
+            check_writable(page, picture)
+        yield picture
 
 
 def _other(run: Path, device: str) -> Any:
@@ -245,8 +261,6 @@ def show(
     from regard.run.language.causal import LanguageModel
     from regard.view import draw
 
-    if html is not None:
-        check_writable(html)
     folder, texts = _run_or_demo(run, demo, sentence)
     sentence = sentence if texts is None else " ".join(texts)
     if sentence is None:
@@ -254,8 +268,12 @@ def show(
     if not sentence.strip():
         raise UsageError("the sentence is empty: give some words to look at")
     check_options(context, folder, options.SHOW)
+    if html is not None:
+        check_writable(html, _picture_in(sentence))
     if png is not None:
         check_png(png, _picture_in(sentence))
+    if html is not None and png is not None and html.resolve() == png.resolve():
+        raise UsageError(f"--html and --png both name {png}: name two files")
     other = _other(folder, device)
     if isinstance(other, CaptionModel):
         _show_caption(other, sentence, beam, html, png, layer, head)
@@ -375,6 +393,14 @@ def evaluate(
         str | None,
         typer.Option(metavar="LANGUAGE", help="also score lower-cased and tokenised as of this language, such as de"),
     ] = None,
+    tokenize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="how sacreBLEU cuts words: 13a, intl, zh, char, none, …; follows from the target language or its script",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help='of captions: only lines with this "split"', show_default=False)
     ] = None,
@@ -402,5 +428,7 @@ def evaluate(
     pairs = evaluation_pairs(source, target, data)
     model = _together(run, ensemble, device)
     other = None if against is None else Model.load(against, device)
-    report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase)
+    report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase, tokenize=tokenize)
+    for sentence in report.left_out:
+        print(sentence, file=sys.stderr)
     print(json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report))

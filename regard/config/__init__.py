@@ -2,7 +2,7 @@
 
 from regard.config.mechanisms import mechanism, with_mechanism
 from regard.config.presets import Corpus, preset
-from regard.config.reading import merge, read_toml, recipe_of, setting, write_toml
+from regard.config.reading import merge, read_toml, recipe_of, rooted, setting, write_toml
 from regard.config.recipe import (
     AttentionPart,
     DataPart,
@@ -42,6 +42,7 @@ __all__ = [
     "preset",
     "read_toml",
     "recipe_of",
+    "rooted",
     "setting",
     "task_of",
     "with_mechanism",

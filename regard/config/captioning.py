@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from regard.config.recipe import SAME_SIZE, AttentionPart, Part, Rate, RecipeBase, TokenizerKind, TrainingPart
+from regard.config.recipe import (
+    SAME_SIZE,
+    AttentionPart,
+    LengthPenalty,
+    Part,
+    Rate,
+    RecipeBase,
+    TokenizerKind,
+    TrainingPart,
+)
 
 Tree = dict[str, Any]
 
@@ -134,7 +143,7 @@ class CaptionTrainingPart(TrainingPart):
 
 class CaptionDecodingPart(Part):
     beam: PositiveInt = 5
-    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    length_penalty: LengthPenalty = 1.0
     no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
     min_length: PositiveInt = 1
     max_length: PositiveInt = 30

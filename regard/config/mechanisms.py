@@ -107,7 +107,8 @@ def _kind(name: str, text: str) -> str:
         return KINDS[name]
     known = [*KINDS, NONE]
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    advice = f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(known)}"
+    all_of_them = [*known, *(f"{name}:exact" for name in EXACT), *(f"hard:{name}" for name in ESTIMATORS[1:])]
+    advice = f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(all_of_them)}"
     where = "" if name == text else f" in '{text}'"
     raise UsageError(f"there is no mechanism '{name}'{where}; {advice}")
 

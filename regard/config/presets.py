@@ -24,20 +24,24 @@ class Corpus:
     source_types: int  # distinct words
     target_types: int
 
+    source_unspaced: bool = False  # text in a script that puts no space between words
+    target_unspaced: bool = False
+
     @property
     def spells_source(self) -> bool:
         """One word a line, as in a lexicon: its letters are the sequence."""
-        return self.source_words < 1.5
+        return self.source_words < 1.5 and not self.source_unspaced
 
     @property
     def spells_target(self) -> bool:
-        return self.target_words < 1.5
+        return self.target_words < 1.5 and not self.target_unspaced
 
     @property
     def symbols_in_target(self) -> bool:
         """A small closed set of space-separated symbols: phonemes, tags, actions."""
         return (
             not self.spells_target
+            and not self.target_unspaced
             and self.target_types <= 300
             and self.target_types * 20 <= self.pairs * self.target_words
         )
@@ -46,6 +50,7 @@ class Corpus:
     def symbols_in_source(self) -> bool:
         return (
             not self.spells_source
+            and not self.source_unspaced
             and self.source_types <= 300
             and self.source_types * 20 <= self.pairs * self.source_words
         )
@@ -62,6 +67,7 @@ def preset(
     short = (minutes is not None and minutes < SHORT_MINUTES) or (steps is not None and steps < SHORT_STEPS)
     spelled = corpus.spells_source or corpus.symbols_in_source
     data = _spelling_data(corpus) if spelled else _text_data(corpus)
+    data["spelling"] = corpus.spells_source or corpus.spells_target
     if kind == "recurrent":
         return {"data": data, **_recurrent(corpus, spelled)}
     if kind == "hidden-markov":

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from regard.config.recipe import AttentionPart, Recipe, RecipeBase, RecurrentPart, TransformerPart
+from regard.config.mistakes import sentence
+from regard.config.recipe import Recipe, RecipeBase, RecurrentPart, TransformerPart
 from regard.errors import UsageError
 
 Tree = dict[str, Any]
 
-# The name of a chosen alternative stands in the path of pydantic's error, and not in the file.
-ALTERNATIVES = (
-    "recurrent", "transformer", "global", "causal", "window", "local-monotonic", "local-predictive",
-    "one", "several",
-)  # fmt: skip
+# Keys that are paths; those of a model are the weights of a backbone and the run to begin with.
+PATHS = {
+    "data": ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment"),
+    "model": ("weights", "pretrained"),
+}
 
 
 def read_toml(path: Path) -> Tree:
@@ -40,6 +40,23 @@ def read_toml(path: Path) -> Tree:
         raise UsageError(f"{path}, line {line}, is not UTF-8: save the recipe as UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def rooted(tree: Mapping[str, Any], folder: Path) -> Tree:
+    """The tree with its paths made absolute, which count from a folder, so that a run can go on from anywhere."""
+    data, model = tree.get("data"), tree.get("model")
+    found: Tree = dict(tree)
+    if isinstance(data, Mapping):
+        found["data"] = {**data, **{key: _absolute(data[key], folder) for key in PATHS["data"] if key in data}}
+    if isinstance(model, Mapping):
+        found["model"] = {**model, **{key: _absolute(model[key], folder) for key in PATHS["model"] if key in model}}
+    return found
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):  # several files of text
+        return [_absolute(str(each), folder) for each in value]
+    return str((folder / value).resolve()) if isinstance(value, str) else value
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
@@ -84,66 +101,13 @@ def recipe_of(tree: Mapping[str, Any], origin: str = "the recipe", kind: type[R]
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise UsageError(f"{origin}: {_sentence(error, kind)}") from error
+        raise UsageError(f"{origin}: {sentence(error, kind)}") from error
 
 
 def _kind(model: Mapping[str, Any]) -> str:
     """A recipe that names a cell or a decoder need not say that it is recurrent."""
     only_recurrent = RecurrentPart.model_fields.keys() - TransformerPart.model_fields.keys()
     return "recurrent" if only_recurrent & model.keys() else "transformer"
-
-
-def _sentence(error: ValidationError, kind_of_recipe: type[RecipeBase]) -> str:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ALTERNATIVES]
-    key = ".".join(place)
-    kind = first["type"]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if kind == "extra_forbidden":
-        known = sorted(_known(first["loc"], kind_of_recipe))
-        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
-        advice = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}"
-        return f"there is no key '{key}'; {advice}{more}"
-    if kind == "literal_error":
-        wanted = str(first.get("ctx", {}).get("expected", ""))
-        return f"'{key}' is {_shown(first['input'])}; write {wanted}{more}"
-    if kind == "union_tag_invalid":
-        wanted = str(first.get("ctx", {}).get("expected_tags", ""))
-        return f"'{key}' has kind {_shown(first.get('ctx', {}).get('tag'))}; write {wanted}{more}"
-    if kind == "union_tag_not_found":
-        return f"'{key}' has to say its kind, for example kind = \"window\"{more}"
-    if kind == "value_error":
-        cause = str(first.get("ctx", {}).get("error", first["msg"]))
-        return f"'{key}': {cause}{more}" if key else f"{cause}{more}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"'{key}' is {_shown(first['input'])}, but {message.replace('input should', 'it should')}{more}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _known(location: tuple[int | str, ...], kind: type[RecipeBase]) -> set[str]:
-    """The keys that exist where an unknown one was found."""
-    part: type[BaseModel] = kind
-    choices: list[type[BaseModel]] = []
-    for step in location[:-1]:
-        named = [each for each in choices if "kind" in each.model_fields and step in _kinds(each)]
-        if named:
-            part, choices = named[0], []
-        elif step in ("one", "several"):
-            part = AttentionPart
-        elif step in part.model_fields:
-            annotation = part.model_fields[str(step)].annotation
-            parts = get_args(annotation) or (annotation,)
-            choices = [each for each in parts if isinstance(each, type) and issubclass(each, BaseModel)]
-            part = choices[0] if len(choices) == 1 else part
-    return set(part.model_fields)
-
-
-def _kinds(part: type[BaseModel]) -> tuple[Any, ...]:
-    return get_args(part.model_fields["kind"].annotation)
 
 
 def write_toml(tree: Mapping[str, Any]) -> str:

@@ -13,18 +13,24 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveFloat,
 
 TokenizerKind = Literal["characters", "words", "bpe", "unigram"]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+LengthPenalty = Annotated[float, Field(ge=0.0, le=50.0)]  # a length to the power of more is no float
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-# A tag such as "en", "pt-BR" or "zh-Hans" (BCP 47): a name for people and programs, which nothing is computed from.
+# A tag such as "en", "pt-BR" or "zh-Hans" (BCP 47): a name for people and programs. Nothing is learned from it; that of
+# the target says how its words are told apart when outputs are scored.
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")]
 
 
 class DataPart(Part):
-    """Where the pairs are and how they become tokens. Paths are relative to the recipe."""
+    """Where the pairs are and how they become tokens. Paths are relative to the recipe.
+
+    `spelling`: lines of a side are single words, and outputs are judged as wholes. None, as in runs of before there was
+    the key: where a tokenizer is `characters`.
+    """
 
     source: str | None = None
     target: str | None = None
@@ -35,6 +41,7 @@ class DataPart(Part):
     alignment: str | None = None
     source_language: Language | None = None
     target_language: Language | None = None
+    spelling: bool | None = None
     tokenizer: TokenizerKind | None = None
     source_tokenizer: TokenizerKind | None = None
     target_tokenizer: TokenizerKind | None = None
@@ -337,7 +344,7 @@ class TranslationTrainingPart(TrainingPart):
 
 class DecodingPart(Part):
     beam: PositiveInt = 5
-    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    length_penalty: LengthPenalty = 1.0
     coverage_penalty: Annotated[float, Field(ge=0.0)] = 0.0
     no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
     min_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
@@ -351,7 +358,7 @@ class RecipeBase(Part):
 
     format: Literal[1] = 1
     task: Any  # each recipe names its own
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
     training: TrainingPart = TrainingPart()
 
 

@@ -8,6 +8,10 @@ from typing import Any
 
 from regard.errors import RegardError
 
+# From here on lines without spaces are sentences: entries of a lexicon hardly ever hold marks, and those of Wiktionary have
+# 4 to 6 letters in Thai, Khmer, Burmese and kana; idioms of Chinese have 4 characters, which count as 8.
+TEXT_MARKS, TEXT_LETTERS = 0.25, 10.0
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -32,6 +36,15 @@ class SideStatistics:
     distinct_characters: int = 0
     max_characters: int = 0
     single_words: float = 0.0  # share of lines that are one word
+    unspaced_lines: float = 0.0  # share of lines in scripts that put no space between words, and of these
+    unspaced_letters: float = 0.0  # the mean number of letters; a Chinese character is two
+    unspaced_marks: float = 0.0  # the share that has a stop or a comma
+
+    @property
+    def unspaced_text(self) -> bool:
+        """Whether lines are text in such a script, and not single words of it."""
+        text = self.unspaced_marks >= TEXT_MARKS or self.unspaced_letters >= TEXT_LETTERS
+        return self.unspaced_lines > 0.5 and text
 
 
 @dataclass
@@ -54,6 +67,14 @@ class Diagnosis:
     @property
     def fatal(self) -> bool:
         return any(finding.fatal for finding in self.findings)
+
+    def left_out(self) -> list[str]:
+        """What scores are without, a sentence for each kind of dropped line."""
+        return [
+            f"left out of the {self.lines:,} lines of {self.name}: {each.sentence.replace('; dropped', '')}"
+            for each in self.findings
+            if each.dropped
+        ]
 
     def write_dropped(self, path: Path) -> None:
         """`dropped.tsv`: file, line, reason."""

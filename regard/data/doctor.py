@@ -14,12 +14,16 @@ from jaxtyping import Float, Int
 
 from regard.data.diagnosis import Diagnosis, Finding, SideStatistics, Statistics
 from regard.data.reader import RawPair, TablePairs, TextPairs
+from regard.data.scripts import MARKS, unspaced_letters
 from regard.errors import UsageError
 
 SHOWN = 5  # line numbers named in a sentence
 TYPES = 200_000  # distinct words are counted up to here, so that memory stays bounded
 REMEMBERED = 50_000_000  # pairs among which duplicates are looked for, at 8 bytes each
 NUMBERS = re.compile(r"\d+")
+# What other programs leave between the pieces of a word, and in which share of the lines it is no chance.
+SEGMENTED = {"@@": re.compile(r"\S@@(?: |$)"), "▁": re.compile("(?:^| )▁")}
+SEGMENTED_SHARE = 0.2
 ASKING = "?!？！؟"  # marks that a sentence and its translation both end in
 # What other programs take for the end of a line.
 STRANGE_ENDS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e]|\r(?!$)")
@@ -45,6 +49,7 @@ class _Side:
 
     def __init__(self) -> None:
         self.lines = self.words = self.characters = self.most_words = self.most_characters = self.single = 0
+        self.unspaced = self.letters = self.marks = 0
         self.types: set[str] = set()
         self.alphabet: set[str] = set()
 
@@ -59,10 +64,14 @@ class _Side:
         if len(self.types) < TYPES:
             self.types.update(words[: TYPES - len(self.types)])
         self.alphabet.update(text)
+        if letters := unspaced_letters(text):
+            self.unspaced += 1
+            self.letters += letters
+            self.marks += MARKS.search(text) is not None
         return len(words)
 
     def statistics(self) -> SideStatistics:
-        many = max(self.lines, 1)
+        many, unspaced = max(self.lines, 1), max(self.unspaced, 1)
         return SideStatistics(
             self.words / many,
             self.most_words,
@@ -71,6 +80,9 @@ class _Side:
             len(self.alphabet),
             self.most_characters,
             self.single / many,
+            self.unspaced / many,
+            self.letters / unspaced,
+            self.marks / unspaced,
         )
 
 
@@ -85,6 +97,8 @@ class _Examination:
         self.sides = (_Side(), _Side())
         self.kept = self.lines = 0
         self.counts = [0, 0]
+        # By side and mark: how many lines, and the first ones.
+        self.segmented: dict[tuple[int, str], tuple[int, list[int]]] = {}
         # A number for each kept pair: its line, its hash, its log ratio of lengths (NaN where it is too short to
         # judge), and whether digits or closing marks of its sides differ.
         self.numbers, self.hashes, self.ratios, self.offbeat = array("q"), array("Q"), array("d"), array("b")
@@ -135,6 +149,11 @@ class _Examination:
             self.note("line-separator", line)
         if source == target:
             self.note("copied", line)
+        for side, text in enumerate((source, target)):
+            for mark, pieces in SEGMENTED.items():
+                if mark in text and pieces.search(text):
+                    count, lines = self.segmented.get((side, mark), (0, []))
+                    self.segmented[side, mark] = count + 1, [*lines, line][:SHOWN]
         if self.max_length is not None and max(words) > self.max_length:
             self.note("long", line)
         if len(self.hashes) < REMEMBERED:
@@ -158,6 +177,7 @@ class _Examination:
                 findings.append(
                     Finding("bom", 1, [1], f"{self.names[side]} begins with a byte order mark, which is removed")
                 )
+        findings += self._segmented()
         for kind, (count, lines) in self.found.items():
             findings.append(self._finding(kind, count, sorted(lines)))
         statistics = Statistics(*(side.statistics() for side in self.sides))
@@ -182,6 +202,23 @@ class _Examination:
             does += f" among the first {REMEMBERED:,}"
         sentence = f"{count:,} line{'s' * (count > 1)} {does}{'; dropped' if dropped else ''} (line {where})"
         return Finding(kind, count, lines, sentence, dropped=dropped)
+
+    def _segmented(self) -> Iterator[Finding]:
+        """Sides that another program has cut into subwords: their marks would be learned, and said, as text."""
+        for (side, mark), (count, lines) in sorted(self.segmented.items()):
+            if count < SEGMENTED_SHARE * self.sides[side].lines:
+                continue
+            name = self.names[side]
+            if self.names[0] == self.names[1]:
+                name = f"{('source', 'target')[side]} of {name}"
+            yield Finding(
+                "segmented",
+                count,
+                lines,
+                f"{name} was cut into subwords beforehand: {count / self.sides[side].lines:.0%} of its lines hold the mark "
+                f"{mark} (line {', '.join(map(str, lines))}{', …' * (count > len(lines))}); give the raw text, for Regard "
+                "makes subwords of its own",
+            )
 
     def _judge_ratios(self) -> None:
         """Drops pairs whose ratio of lengths is far from the corpus's own, measured by its median deviation."""

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,15 @@ _TURNS = {
 
 
 # What numpy raises over a file that holds no arrays, or only the beginning of them.
-_NO_ARRAYS = (OSError, ValueError, EOFError, AttributeError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
+NO_ARRAYS = (OSError, ValueError, EOFError, AttributeError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class PictureError(UsageError):
+    """The picture in the file `path` cannot be read."""
+
+    def __init__(self, path: Path, sentence: str) -> None:
+        super().__init__(sentence)
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,17 @@ def pillow() -> Any:
 def read_picture(path: Path | str, shape: Shape | None = None) -> UInt8[np.ndarray, "H W C"]:
     """A picture as people see it: turned as its camera says, transparency on white, in 8 bits.
 
-    Without a shape it keeps its size and is in colour. UsageError where it is missing, no picture, cut off, of 32 bits
+    Without a shape it keeps its size and is in colour. PictureError where it is missing, no picture, cut off, of 32 bits
     a channel, or larger than 100 megapixels.
     """
     library, path = pillow(), Path(path)
+    try:
+        return _read(path, shape, library)
+    except UsageError as error:
+        raise PictureError(path, str(error)) from error
+
+
+def _read(path: Path, shape: Shape | None, library: Any) -> UInt8[np.ndarray, "H W C"]:
     try:
         file = open(path, "rb")  # noqa: SIM115 - the with below closes it
     except FileNotFoundError as error:
@@ -161,13 +177,12 @@ def _fitted(plain: Any, shape: Shape, library: Any) -> Any:
 def build_pictures(paths: Sequence[Path], folder: Path, shape: Shape) -> UInt8[np.ndarray, "N H W C"]:
     """All pictures as one memory-mapped array; decoded into `folder`, or opened if it was made of the same files.
 
-    UsageError for a picture that cannot be read, RegardError if the disk is full; then nothing is left in `folder`.
+    PictureError for a picture that cannot be read, RegardError if the disk is full; then nothing is left in `folder`.
     """
     for path in paths:
         if not path.is_file():
-            raise UsageError(
-                f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: check the path of the picture"
-            )
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise PictureError(path, f"{path} {what}: check the path of the picture")
     wanted = fingerprint(paths, "pictures", shape, len(paths))
     sides = (len(paths), shape.height, shape.width, shape.channels)
     if pictures_made_of(folder) == wanted:
@@ -252,6 +267,27 @@ def read_picture_lines(
         raise UsageError(f"{path} has no line{of}: give one picture a line")
 
 
+@contextmanager
+def naming_lines(*files: Path | str | None) -> Iterator[None]:
+    """While pictures are read that stand in JSONL files: one that cannot be read is told with its file and line."""
+    try:
+        yield
+    except PictureError as error:
+        where = next((f"{place}: " for file in files if (place := _line_of(error.path, file))), "")
+        raise PictureError(error.path, f"{where}{error}") from error
+
+
+def _line_of(picture: Path, file: Path | str | None) -> str | None:
+    if file is None or Path(file).suffix.lower() == ".json":  # a list whose items say the picture's number
+        return None
+    try:
+        lines = (line.line for line in read_picture_lines(file, ()) if line.image == picture)
+        number = next(lines, None)
+    except UsageError:  # of a line that was not asked for
+        return None
+    return None if number is None else f"{file}, line {number}"
+
+
 def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
@@ -290,7 +326,7 @@ def read_npz(path: Path | str) -> tuple[UInt8[np.ndarray, "N H W C"], Int[np.nda
         raise UsageError(f"{path} does not exist: check the path") from error
     except IsADirectoryError as error:
         raise UsageError(f"{path} is a folder: give a .npz file") from error
-    except _NO_ARRAYS as error:
+    except NO_ARRAYS as error:
         raise UsageError(f"{path} is no .npz file, or a broken one: write it with numpy.savez") from error
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -21,7 +22,7 @@ from regard.data.tokenizer import Tokenizer
 from regard.errors import RegardError, UsageError
 
 COLUMNS = ("text", "label")
-NAMED = 5  # classes named in a sentence
+NAMED = 5  # classes, or lines, named in a sentence
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,18 @@ class Labelled:
     name: str
     rows: list[tuple[int, str, str]]
     dropped: list[tuple[str, int, str]]
+
+    def left_out(self) -> list[str]:
+        """What scores are without, a sentence for each kind of dropped line."""
+        kinds: dict[str, list[int]] = {}
+        for _, line, reason in self.dropped:
+            kinds.setdefault(re.sub(r"byte \d+ of the ", "", reason), []).append(line)
+        count = len(self.rows) + len(self.dropped)
+        return [
+            f"left out of the {count:,} lines of {self.name}: {len(lines):,} line{'s' * (len(lines) > 1)}, {kind} "
+            f"(line {', '.join(map(str, lines[:NAMED]))}{', …' * (len(lines) > NAMED)})"
+            for kind, lines in kinds.items()
+        ]
 
 
 def read_labelled(pairs: TextPairs | TablePairs | LabelledTable) -> Labelled:

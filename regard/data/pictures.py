@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from regard.errors import UsageError
+from regard.data.images import NO_ARRAYS
+from regard.errors import RegardError, UsageError
 
 Noise = float | tuple[float, float]
 """Standard deviation of Gaussian noise where black is 0 and white 1, or the range of which each picture draws its own."""
@@ -117,11 +116,15 @@ def read_pictures(path: Path, key: str = "images") -> UInt8[np.ndarray, "N H W C
             if key not in loaded.files:
                 raise UsageError(f"{path} has no array '{key}' but {', '.join(sorted(loaded.files)) or 'nothing'}")
             return pictures_of(loaded[key], f"'{key}' in {path}")
+    except RegardError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist: give a .npz file with an array '{key}'") from error
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (PermissionError, IsADirectoryError) as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (*NO_ARRAYS, MemoryError) as error:  # numpy's own words advise to unpickle
         raise UsageError(
-            f"{path} cannot be read as a .npz file ({error}): it was cut off or is another file"
+            f"{path} is no .npz file of pictures, or was cut off: give one with an array '{key}', or a folder of pictures"
         ) from error
 
 

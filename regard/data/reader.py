@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,16 @@ BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20
 # What stands for a lone "\r" while a CSV file is taken apart: no bytes decode to it, not even broken ones.
 LONE_CR = "\ud800"
+# How compressed files begin, which no UTF-8 text does (but PK and BZh, of which as much is taken as no text has), and
+# what unpacks them.
+COMPRESSED = {
+    b"\x1f\x8b": ("gzip", "gunzip -k"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"\xfd7zXZ\0": ("xz", "unxz -k"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "unzstd"),
+    **{b"BZh%d1AY&SY" % level: ("bzip2", "bunzip2 -k") for level in range(1, 10)},
+}
+OFFICE = (".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp")  # which are zip files, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,7 @@ def raw_lines(path: Path) -> Iterator[bytes]:
         start = file.read(CHUNK)
         if not start:
             raise UsageError(f"{path} is empty: give a file with one item a line")
+        _refuse_compressed(start, str(path))
         if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise UsageError(f"{path} is UTF-16: save it as UTF-8")
         if start.count(0) > max(8, len(start) // 100):
@@ -57,6 +69,16 @@ def raw_lines(path: Path) -> Iterator[bytes]:
         for number, line in enumerate(file):
             line = line.removesuffix(b"\n")
             yield line.removeprefix(BOM) if number == 0 else line
+
+
+def _refuse_compressed(start: bytes, name: str | None = None) -> None:
+    """UsageError if a file, or standard input without a name, begins as one of a packing program."""
+    for magic, (kind, program) in COMPRESSED.items():
+        if start.startswith(magic):
+            if name is not None and name.lower().endswith(OFFICE):
+                raise UsageError(f"{name} is a document of an office program: save it as UTF-8 text")
+            do = f"unpack it first, as in: {program} {shlex.quote(name or 'FILE')}"
+            raise UsageError(f"{name or 'standard input'} is compressed ({kind}) and no text: {do}")
 
 
 def read_lines(path: Path | str) -> Iterator[str]:
@@ -74,6 +96,8 @@ def read_lines(path: Path | str) -> Iterator[str]:
 
 def _standard_input() -> Iterator[bytes]:
     for number, line in enumerate(sys.stdin.buffer):
+        if number == 0:
+            _refuse_compressed(line)
         line = line.removesuffix(b"\n")
         yield line.removeprefix(BOM) if number == 0 else line
 
@@ -120,6 +144,8 @@ class TablePairs:
             case ".jsonl" | ".ndjson":
                 return self._jsonl()
             case other:
+                if other in (".gz", ".zip", ".xz", ".zst", ".bz2"):
+                    next(raw_lines(self.data))  # which says how to unpack it
                 raise UsageError(f"{self.data}: '{other}' is no known kind of table; give .tsv, .csv or .jsonl")
 
     def _tsv(self) -> Iterator[RawPair]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regard.data.scripts import UNSPACED
 from regard.errors import UsageError
 
 Span = tuple[int, int]
@@ -25,9 +26,6 @@ CLAUSES = (
     re.compile(r"\s+"),
 )
 ELLIPSIS = re.compile(r"…(?=\W{0,3} \W{0,3}(\w))")
-# Scripts that put no space between words: Thai to Burmese and Khmer, Chinese and Japanese, and their wide signs.
-# Korean does.
-UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u31a0-\ua4cf\uf900-\ufaff\uff00-\uffef]")
 
 
 @dataclass(frozen=True)

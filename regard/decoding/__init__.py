@@ -1,6 +1,14 @@
 """Searches over any `regard.state.Decoder`: greedy, beam, by chance; with constraints; observed while they search."""
 
 from regard.decoding.beam import beam_search, beam_steps
+from regard.decoding.bounds import (
+    check_beam,
+    check_count,
+    check_drawing,
+    check_length_penalty,
+    check_number,
+    check_sampling,
+)
 from regard.decoding.constraints import Constraints
 from regard.decoding.greedy import greedy, greedy_steps
 from regard.decoding.hypothesis import Hypothesis
@@ -20,6 +28,12 @@ __all__ = [
     "Trees",
     "beam_search",
     "beam_steps",
+    "check_beam",
+    "check_count",
+    "check_drawing",
+    "check_length_penalty",
+    "check_number",
+    "check_sampling",
     "drain",
     "greedy",
     "greedy_steps",

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from regard.batch import BOS, EOS
+from regard.decoding.bounds import check_length_penalty
 from regard.decoding.constraints import Constraints, Prefix, Rules
 from regard.decoding.hypothesis import Hypothesis
 from regard.decoding.observing import Observer, Step, Steps, drain
@@ -88,8 +89,7 @@ def beam_steps(
         raise UsageError(f"beam is {beam} and nbest {nbest}: write numbers of at least 1")
     if nbest > beam:
         raise UsageError(f"nbest is {nbest}, but a beam of {beam} keeps no more than {beam}: raise beam or lower nbest")
-    if length_penalty < 0:
-        raise UsageError(f"length_penalty is {length_penalty:g}: write 0 (rank by probability) or more, 1 is usual")
+    check_length_penalty(length_penalty)
     device = memory.lengths.device
     sources = len(memory)
     rules = Rules(constraints or Constraints(), sources, prefix, device)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from regard.decoding.bounds import check_drawing
 from regard.decoding.constraints import Constraints, Prefix
 from regard.decoding.greedy import walk
 from regard.decoding.hypothesis import Hypothesis
@@ -68,14 +69,7 @@ def sample_steps(
     prefix: Prefix = None,
 ) -> Steps:
     """`sample`, step by step, one draw after the other: the next one begins where the number of the step is 0 again."""
-    if temperature < 0:
-        raise UsageError(
-            f"temperature is {temperature:g}: write 0 for the likeliest token, 1 for the model's own chances"
-        )
-    if top_k < 0:
-        raise UsageError(f"top_k is {top_k}: write how many tokens to choose among, or 0 for all")
-    if not 0 < top_p <= 1:
-        raise UsageError(f"top_p is {top_p:g}: write a share above 0 and up to 1, such as 0.9")
+    check_drawing(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if count < 1:
         raise UsageError(f"count is {count}: write how many outputs to draw, at least 1")
     named = range(len(memory)) if numbers is None else numbers

@@ -24,6 +24,7 @@ from regard.evaluation.by_length import BOUNDS, LengthBucket, by_length
 from regard.evaluation.moses import TokenizedBleu, moses_tokens, tokenized_bleu
 from regard.evaluation.resampling import score
 from regard.evaluation.score import RESAMPLES, SEED, Measured, Metric, Score
+from regard.evaluation.segmentation import bleu_for, script_of_language, ter_for
 from regard.evaluation.significance import Method, PairedResult, paired_test
 from regard.evaluation.strings import (
     CharacterErrorRate,
@@ -66,6 +67,7 @@ __all__ = [
     "WordErrorRate",
     "alignment_scores",
     "bleu",
+    "bleu_for",
     "by_length",
     "character_error_rate",
     "chrf",
@@ -82,8 +84,10 @@ __all__ = [
     "read_gold",
     "read_links",
     "score",
+    "script_of_language",
     "symmetrise",
     "ter",
+    "ter_for",
     "token_error_rate",
     "tokenized_bleu",
     "union",

@@ -30,18 +30,23 @@ class Bleu:
     higher_is_better: ClassVar[bool] = True
 
     def measure(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measured:
+        return _measured(self.library(), hypotheses, references)
+
+    def library(self) -> BLEU:
+        """sacreBLEU's own. UsageError where it does not know the tokenizer, or cannot use it here."""
         if self.tokenize not in BLEU.TOKENIZERS:
             near = difflib.get_close_matches(self.tokenize, BLEU.TOKENIZERS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(BLEU.TOKENIZERS)}."
-            raise UsageError(f"tokenize is '{self.tokenize}', which sacreBLEU does not know; {hint}")
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            raise UsageError(
+                f"tokenize is '{self.tokenize}', which sacreBLEU does not know{hint}: it knows {', '.join(BLEU.TOKENIZERS)}"
+            )
         try:
             # Text that was tokenised on purpose needs no warning about it.
-            inner = BLEU(lowercase=self.lowercase, tokenize=self.tokenize, force=self.tokenize == "none")
+            return BLEU(lowercase=self.lowercase, tokenize=self.tokenize, force=self.tokenize == "none")
         except (ImportError, RuntimeError, OSError) as problem:
             raise UsageError(
                 f"The tokenizer '{self.tokenize}' cannot be used here: {' '.join(str(problem).split())}"
             ) from problem
-        return _measured(inner, hypotheses, references)
 
 
 @dataclass(frozen=True, slots=True)

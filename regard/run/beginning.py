@@ -1,16 +1,18 @@
-"""A run's folder before its first step, whatever its task: nothing is overwritten, and a run goes on as it began."""
+"""A run's folder before its first step, whatever its task: nothing is overwritten, and nothing is left of a refusal."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from rich.console import Console
 
 from regard import build
-from regard.config import RecipeBase, merge, recipe_of, write_toml
+from regard.config import RecipeBase
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import write_text
 from regard.training.precision import measure
 
 R = TypeVar("R", bound=RecipeBase)
@@ -34,18 +36,40 @@ def make(folder: RunFolder) -> None:
         ) from error
 
 
-def resumed(tree: dict[str, Any], folder: RunFolder, recipe: R, origin: str) -> R:
-    """The run's own recipe. Only its budget may be changed on the way. It is written last of what a training needs,
-    so a run that was killed even before its first state can go on."""
-    new = {
-        name: value
-        for name, value in tree.get("training", {}).items()
-        if name in ("steps", "minutes", "epochs", "patience") and value is not None
-    }
-    if new:
-        recipe = recipe_of(merge(recipe.model_dump(mode="json"), {"training": new}), origin, type(recipe))
-        write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
-    return recipe
+@contextmanager
+def leaving_nothing(folder: RunFolder, begun: Callable[[], bool]) -> Iterator[None]:
+    """What fails before the training has `begun` takes away what it has made, lest a name be taken by a run that never
+    was. What lay there before stays, and so does all that Ctrl-C interrupts."""
+    missing = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
+    before = set(folder.path.iterdir()) if folder.path.is_dir() else set()
+    try:
+        yield
+    except Exception:
+        if not begun() and folder.path.is_dir():
+            for path in set(folder.path.iterdir()) - before:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else has put something there
+                for path in missing:
+                    path.rmdir()
+        raise
+
+
+def check_device(tree: Mapping[str, Any]) -> None:
+    """Before the corpus is read, not after. UsageError if this machine lacks the device that was asked for."""
+    training = tree.get("training")
+    wanted = training.get("device") if isinstance(training, Mapping) else None
+    if isinstance(wanted, str):
+        build.device(wanted)
+
+
+def within_steps(training: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
+    """A preset's training part whose rise ends in the first quarter of a short budget: else the peak is never reached."""
+    if steps is None or "warmup" not in training:
+        return dict(training)
+    return {**training, "warmup": min(training["warmup"], max(1, steps // 4))}
 
 
 def with_precision(recipe: R, console: Console) -> R:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -32,10 +33,11 @@ from regard.errors import RegardError, UsageError
 from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy, Confusion, MacroF1, calibration_error, confusions
 from regard.models.classifier import Classifier
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.pretrained import Pretrained, Thawing
+from regard.run.resuming import resumed
 from regard.tasks import classification
 from regard.tasks.classification import Prediction
 from regard.training.checkpoint import load_parameters, load_tensors, parameters_of, save_tensors, write_text
@@ -235,6 +237,8 @@ class ClassifierModel:
     ) -> str:
         """What `regard evaluate` prints. `against` is tested on the same texts."""
         items = labelled_of(source, target, data)
+        for sentence in items.left_out():
+            print(sentence, file=sys.stderr)
         scores, confused = self.scores(items)
         paired = [] if against is None else self.compared(against, items)
         if as_json:

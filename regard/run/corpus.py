@@ -27,6 +27,7 @@ from regard.data import (
     made_of,
 )
 from regard.errors import RegardError, UsageError
+from regard.run.beginning import within_steps
 from regard.run.folder import RunFolder
 
 Tree = dict[str, Any]
@@ -78,10 +79,13 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
         target_words=facts.target.mean_words,
         source_types=facts.source.distinct_words,
         target_types=facts.target.distinct_words,
+        source_unspaced=facts.source.unspaced_text,
+        target_unspaced=facts.target.unspaced_text,
     )
     given = recipe_of(tree, origin)
     chosen = given.model.kind if tree.get("model") else None
     below = preset(corpus, chosen, minutes=given.training.minutes, steps=given.training.steps)
+    below["training"] = within_steps(below["training"], given.training.steps)
     training = tree.get("training", {})
     if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
         # A budget of the user's own is spent to the end.

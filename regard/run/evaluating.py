@@ -9,7 +9,7 @@ from typing import Any
 
 from regard.data import Diagnosis, TablePairs, TextPairs, examine, kept
 from regard.errors import RegardError, UsageError
-from regard.evaluation import LengthBucket, PairedResult, Score, TokenizedBleu, by_length, paired_test, score
+from regard.evaluation import Bleu, LengthBucket, PairedResult, Score, TokenizedBleu, by_length, paired_test, score
 from regard.run.corpus import Pairs, grouped
 from regard.run.translation.model import Model
 from regard.tasks import translation
@@ -25,6 +25,7 @@ class Evaluation:
     scores: list[Score]
     lengths: list[LengthBucket]
     paired: list[PairedResult] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # sentences about lines that were not scored
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,21 +60,31 @@ def evaluation_pairs(source: Path | None, target: Path | None, data: Path | None
 
 
 def evaluate(
-    model: Model, pairs: Pairs, *, beam: int | None = None, against: Model | None = None, lowercase: str | None = None
+    model: Model,
+    pairs: Pairs,
+    *,
+    beam: int | None = None,
+    against: Model | None = None,
+    lowercase: str | None = None,
+    tokenize: str | None = None,
 ) -> Evaluation:
     """Scores the model's outputs for the pairs. `lowercase` names the targets' language, to score them lower-cased
     and tokenised too, as much of the literature does. Where inputs are judged as wholes, the targets of a repeated source
-    are references of one input. `against` is tested on the same inputs."""
+    are references of one input. `against` is tested on the same inputs. `tokenize` is how sacreBLEU cuts words for BLEU;
+    None: as the target language or its script has them."""
+    way = model.recipe.data, model.source_tokenizer, model.target_tokenizer
+    together = translation.spells(*way)
+    if tokenize is not None:
+        _check(tokenize, together, model.name)
     diagnosis = examine(pairs)
     for finding in diagnosis.findings:
         if finding.fatal:
             raise RegardError(finding.sentence)
-    together = translation.spells(model.source_tokenizer, model.target_tokenizer)
     sources, references = grouped(kept(pairs, diagnosis), together)
     if not sources:
         raise RegardError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
     said = _said(model, sources, beam)
-    metrics = translation.metrics(model.source_tokenizer, model.target_tokenizer)
+    metrics = translation.metrics(*way, references, tokenize)
     if lowercase is not None:
         metrics.append(TokenizedBleu(lowercase))
     tests = []
@@ -87,7 +98,17 @@ def evaluate(
         scores=[score(metric, said, references) for metric in metrics],
         lengths=by_length(said, references, sources, metrics[0], bootstrap=0),
         paired=tests,
+        left_out=diagnosis.left_out(),
     )
+
+
+def _check(tokenize: str, together: bool, name: str) -> None:
+    """Says at once what would be found out after all outputs were made."""
+    if together:
+        raise UsageError(
+            f"--tokenize is of runs that are scored by BLEU, and {name} is judged by the words that it gets wrong: leave it out"
+        )
+    Bleu(tokenize=tokenize).library()
 
 
 def _said(model: Model, sources: Sequence[str], beam: int | None) -> list[str]:

@@ -55,6 +55,11 @@ class RunFolder:
     def resumable(self) -> bool:
         return has_state(self.state)
 
+    @property
+    def packed(self) -> bool:
+        """Whether `regard pack` made it: a training that has weights has said how it came to them."""
+        return self.weights.exists() and not self.metrics.exists() and not self.resumable
+
     def read_recipe(self) -> RecipeBase:
         """The resolved recipe, of whatever task; UsageError if the folder is not a run."""
         if not self.path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from regard.config.autoencoder import AutoencoderRecipe
 from regard.run.autoencoder.job import PictureModel
 from regard.run.captioning.model import CaptionModel
 from regard.run.classification import ClassifierModel
@@ -30,7 +31,11 @@ EXAMPLES = {
 
 def examples(run: Path) -> list[str]:
     """Commands to try with a run."""
-    return ["regard " + each.format(run=run) for each in EXAMPLES[RunFolder(run).read_recipe().task]]
+    recipe = RunFolder(run).read_recipe()
+    each = EXAMPLES[recipe.task]
+    if isinstance(recipe, AutoencoderRecipe) and recipe.data.noise is not None:
+        each = ("denoise {run} NOISY.png CLEAN.png", *each[1:])
+    return ["regard " + command.format(run=run) for command in each]
 
 
 def load(run: str | Path, device: str = "auto") -> Any:

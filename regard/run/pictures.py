@@ -42,7 +42,7 @@ def training_pictures(part: PictureDataPart, folder: RunFolder, resume: bool) ->
     if part.valid_data is not None:
         valid = collection(Path(part.valid_data), settled(part, train), folder.corpus / "valid")
     paths = [path for name in (part.data, part.valid_data) if name is not None for path in paths_of(Path(name))]
-    mark, place = fingerprint(paths, train.shape), mark_of(folder)
+    mark, place = fingerprint(paths, train.shape), folder.corpus / "fingerprint"
     if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
         raise UsageError(
             f"{part.data} changed since the run in {folder.path} began, so it cannot go on as if nothing had happened: "
@@ -51,11 +51,6 @@ def training_pictures(part: PictureDataPart, folder: RunFolder, resume: bool) ->
     folder.corpus.mkdir(parents=True, exist_ok=True)
     write_bytes(place, mark.encode())
     return train, valid
-
-
-def mark_of(folder: RunFolder) -> Path:
-    """The file that says which pictures a run was begun with."""
-    return folder.corpus / "fingerprint"
 
 
 def settled(part: PictureDataPart, images: Images) -> PictureDataPart:

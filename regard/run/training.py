@@ -14,7 +14,9 @@ import torch
 from rich.console import Console
 
 from regard import build
-from regard.errors import RegardError
+from regard.config import read_toml, rooted
+from regard.errors import RegardError, UsageError
+from regard.run.beginning import check_device, leaving_nothing
 from regard.run.corpus import Tree
 from regard.run.crowding import crowded, load_before
 from regard.run.folder import RunFolder
@@ -40,27 +42,76 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     folder = RunFolder(out)
     started = time.monotonic()
     load = load_before()  # before this training adds to it
-    job = begin(tree, folder, console, origin, resume)
-    network, training = job.network, job.recipe.training
-    assert training.precision != "auto", "preparing has measured it"
-    size = sum(p.numel() for p in parameters_of(network).values())
+    trainers: list[Trainer] = []
+
+    def begun() -> bool:
+        return resume or any(each.progress.tokens for each in trainers)
+
+    check_device(tree)
+    with leaving_nothing(folder, begun):
+        job = begin(tree, folder, console, origin, resume)
+        _announce(job, load, console)
+        terminal = Terminal(console, lambda: trainers[0].spent(), counted=COUNTED.get(job.recipe.task, "tokens"))
+        metrics, snapshots = MetricsFile(folder.metrics), Snapshots(folder, job.recipe.training.average)
+        trainer = _trainer(job, folder, Several([metrics, terminal]), snapshots)
+        trainers.append(trainer)
+        if resume and folder.resumable:
+            trainer.resume()
+            console.print(
+                f"going on from step {trainer.progress.step}, epoch {trainer.progress.epoch + 1}", highlight=False
+            )
+        else:
+            trainer.progress.seconds = time.monotonic() - started  # preparing counts in the budget of minutes
+        # A run that was killed before its first state begins anew, and leaves nothing of its first try.
+        metrics.resume_at(trainer.progress.step)
+        snapshots.forget_after(trainer.progress.step)
+        try:
+            reason = trainer.train()
+        finally:
+            terminal.close()
+    if reason == "interrupted":
+        raise RegardError(
+            f"stopped at step {trainer.progress.step}, and nothing is lost: run the same command with --resume to go on"
+        )
+    console.print(f"training ended: {reason}", highlight=False)
+    _choose(job, snapshots, folder, console)
+    job.network.eval()
+    _report(job, trainer.progress, reason, folder, console)
+    return job.model()
+
+
+def train_by(recipe: str | Path | Mapping[str, Any], out: str | Path, *, resume: bool, quiet: bool) -> Any:
+    """What `regard.train` does."""
+    if isinstance(recipe, Mapping):
+        tree, origin = rooted(recipe, Path.cwd()), "the recipe"
+    elif isinstance(recipe, (str, Path)):
+        tree, origin = rooted(read_toml(Path(recipe)), Path(recipe).resolve().parent), str(recipe)
+    else:
+        raise UsageError(f"a recipe is a file or a dict of its parts, not {type(recipe).__name__}")
+    return train(tree, Path(out), Console(soft_wrap=True, markup=False, quiet=quiet), origin=origin, resume=resume)
+
+
+def _announce(job: Job, load: float | None, console: Console) -> None:
+    """What is trained on what; and that the machine is busy, if it is."""
+    size = sum(p.numel() for p in parameters_of(job.network).values())
     console.print(f"{size:,} parameters, {job.items:,} {job.what}, {torch.get_num_threads()} threads", highlight=False)
-    busy = crowded(load, torch.get_num_threads()) if build.device(training.device).type == "cpu" else None
+    device = build.device(job.recipe.training.device)
+    busy = crowded(load, torch.get_num_threads()) if device.type == "cpu" else None
     if busy is not None:
         console.print(busy, style="yellow", highlight=False)
 
-    trainer_box: list[Trainer] = []
-    terminal = Terminal(console, lambda: trainer_box[0].spent(), counted=COUNTED.get(job.recipe.task, "tokens"))
-    metrics = MetricsFile(folder.metrics)
-    snapshots = Snapshots(folder, training.average)
-    trainer = Trainer(
-        network,
+
+def _trainer(job: Job, folder: RunFolder, observer: Several, snapshots: Snapshots) -> Trainer:
+    training = job.recipe.training
+    assert training.precision != "auto", "preparing has measured it"
+    return Trainer(
+        job.network,
         job.loss,
         job.batches,
-        build.optimisation(training, network, training.precision),
+        build.optimisation(training, job.network, training.precision),
         Budget(training.steps, training.minutes, training.epochs, training.patience),
         state=folder.state,
-        observer=Several([metrics, terminal]),
+        observer=observer,
         save_every=training.save_every,
         validate_every=training.validate_every,
         validate=job.validate,
@@ -68,30 +119,6 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
         larger_is_better=job.larger_is_better,
         keep=snapshots.keep,
     )
-    trainer_box.append(trainer)
-    if resume and folder.resumable:
-        trainer.resume()
-        console.print(
-            f"going on from step {trainer.progress.step}, epoch {trainer.progress.epoch + 1}", highlight=False
-        )
-    else:
-        trainer.progress.seconds = time.monotonic() - started  # preparing counts in the budget of minutes
-    # A run that was killed before its first state begins anew, and leaves nothing of its first try.
-    metrics.resume_at(trainer.progress.step)
-    snapshots.forget_after(trainer.progress.step)
-    try:
-        reason = trainer.train()
-    finally:
-        terminal.close()
-    if reason == "interrupted":
-        raise RegardError(
-            f"stopped at step {trainer.progress.step}, and nothing is lost: run the same command with --resume to go on"
-        )
-    console.print(f"training ended: {reason}", highlight=False)
-    _choose(job, snapshots, folder, console)
-    network.eval()
-    _report(job, trainer.progress, reason, folder, console)
-    return job.model()
 
 
 def _choose(job: Job, snapshots: Snapshots, folder: RunFolder, console: Console) -> None:

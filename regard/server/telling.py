@@ -62,7 +62,7 @@ def prediction_json(
         row["nbest"] = [
             {"text": other.text, "score": _number(other.score), "tokens": other.tokens} for other in said.alternatives
         ]
-    if said.attention is not None:
+    if said.attention is not None and said.attention.target:  # an empty text looked at nothing
         row["alignment"] = [list(pair) for pair in said.attention.alignment()]
         if attention:
             row["attention"] = said.attention.to_json(packed=True)

@@ -13,7 +13,17 @@ from jaxtyping import Float, UInt8
 from regard.batch import BOS, EOS, rectangle
 from regard.config.captioning import CaptionDecodingPart
 from regard.data.captions import CaptionBatch
-from regard.decoding import Constraints, Hypothesis, beam_search, greedy, sample
+from regard.decoding import (
+    Constraints,
+    Hypothesis,
+    beam_search,
+    check_beam,
+    check_count,
+    check_length_penalty,
+    check_sampling,
+    greedy,
+    sample,
+)
 from regard.evaluation import Metric
 from regard.evaluation.captions import ORDERS, CaptionBleu, CiderD
 from regard.models.captioning import ImageCaptioner
@@ -31,6 +41,13 @@ class Search:
     max_length: int = 30
     batch_pictures: int = 64
     sampling: Mapping[str, Any] | None = None  # temperature, top_k, top_p, seed; None means beam search
+
+    def __post_init__(self) -> None:
+        check_beam(self.beam, self.count)
+        check_sampling(self.sampling)
+        check_length_penalty(self.length_penalty)
+        check_count("no_repeat_ngram", self.no_repeat_ngram, 0, "the length that may not recur, or 0 for any")
+        check_count("max_length", self.max_length, 1, "how many tokens a caption may have, at least 1")
 
     @classmethod
     def of(cls, part: CaptionDecodingPart) -> Search:

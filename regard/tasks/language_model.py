@@ -18,6 +18,7 @@ from regard.batch import BOS, EOS, UNK, within
 from regard.data import Tokenizer
 from regard.data.masking import MaskedBatch
 from regard.data.text import TextBatch, TextCorpus, text_batch
+from regard.decoding.bounds import check_drawing
 from regard.decoding.constraints import Constraints, Rules
 from regard.decoding.sampling import likely
 from regard.errors import UsageError
@@ -195,14 +196,7 @@ class Sampling:
     allow_unknown: bool = False
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UsageError(
-                f"temperature is {self.temperature:g}: write 0 for the likeliest token, 1 for the model's own chances"
-            )
-        if self.top_k < 0:
-            raise UsageError(f"top_k is {self.top_k}: write how many tokens to choose among, or 0 for all")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p:g}: write a share above 0 and up to 1, such as 0.9")
+        check_drawing(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
 
 
 def continue_text(

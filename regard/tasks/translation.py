@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regard.attention import Hard, Record, record
 from regard.batch import BOS, EOS, Batch, rectangle, within
-from regard.config import DecodingPart, TrainingPart
+from regard.config import DataPart, DecodingPart, TrainingPart
 from regard.data import Tokenizer
 from regard.decoding import (
     Constraints,
@@ -20,12 +20,27 @@ from regard.decoding import (
     Steps,
     Trees,
     beam_steps,
+    check_beam,
+    check_count,
+    check_length_penalty,
+    check_number,
+    check_sampling,
     drain,
     greedy_steps,
     sample_steps,
 )
 from regard.errors import UsageError
-from regard.evaluation import Bleu, CharacterErrorRate, Chrf, ExactMatch, ItemErrorRate, Metric, Ter, TokenErrorRate
+from regard.evaluation import (
+    CharacterErrorRate,
+    Chrf,
+    ExactMatch,
+    ItemErrorRate,
+    Metric,
+    TokenErrorRate,
+    bleu_for,
+    script_of_language,
+    ter_for,
+)
 from regard.models import EncoderDecoder
 from regard.models.encoder_decoder import Targets
 from regard.training.attention_losses import (
@@ -131,8 +146,8 @@ def _choosing(model: EncoderDecoder, batch: Targets, smoothing: float, looking: 
         if len(readings) > 1:
             expected = leave_one_out(gained)
         else:
-            average = attend.normalize.follow(readings[0][0].mean())
-            expected = average * returns(said.to(gained.dtype)[None], said)
+            assert isinstance(attend.normalize, Hard), "it drew what to look at"
+            expected = attend.normalize.follow(readings[0][0].mean()) * returns(said.to(gained.dtype)[None], said)
         total = total + looking.reward * reinforce(made, gained, expected, said)
         total = total - looking.entropy * (entropy * said).sum()
     return Loss(total / len(readings), likelihood / len(readings), tokens)
@@ -201,6 +216,16 @@ class Search:
     batch_tokens: int = 4096
     sampling: Mapping[str, Any] | None = None  # temperature, top_k, top_p, seed; None means beam search
 
+    def __post_init__(self) -> None:
+        check_beam(self.beam, self.count)
+        check_sampling(self.sampling)
+        check_length_penalty(self.length_penalty)
+        check_number("coverage_penalty", self.coverage_penalty, "a number from 0, which is none")
+        check_count("no_repeat_ngram", self.no_repeat_ngram, 0, "the length that may not recur, or 0 for any")
+        of = "of the source's tokens, such as"
+        check_number("min_length_ratio", self.min_length_ratio, f"a number from 0, the share {of} 0.5")
+        check_number("max_length_ratio", self.max_length_ratio, f"a number above 0, how many times {of} 2", above=True)
+
     @classmethod
     def of(cls, part: DecodingPart, max_length: int) -> Search:
         return cls(
@@ -257,11 +282,13 @@ def search_steps(model: EncoderDecoder, source: Sequence[int], how: Search, pref
 def _search_steps(
     model: EncoderDecoder, ids: Tensor, lengths: Tensor, how: Search, prefix: list[list[int]] | None, numbers: list[int]
 ) -> Steps:
-    longest = (lengths * how.max_length_ratio).ceil().long() + how.max_length_extra
-    shortest = (lengths * how.min_length_ratio).floor().long()
+    longest, shortest = (
+        (lengths * ratio).clamp(max=how.max_length)  # before it is too large for a whole number
+        for ratio in (how.max_length_ratio, how.min_length_ratio)
+    )
     limits = Constraints(
-        max_length=longest.clamp(max=how.max_length),
-        min_length=shortest.clamp(max=how.max_length),
+        max_length=(longest.ceil().long() + how.max_length_extra).clamp(max=how.max_length),
+        min_length=shortest.floor().long(),
         no_repeat_ngram=how.no_repeat_ngram,
     )
     memory = model.encode(ids, lengths)
@@ -308,18 +335,56 @@ def _covering(
     return [[h for _, h in sorted(each, key=lambda pair: -pair[0])[: how.count]] for each in ranked]
 
 
-def spells(source: Tokenizer, target: Tokenizer) -> bool:
-    """Whether outputs are judged as wholes, right or wrong: spellings, pronunciations, inflected forms."""
-    return source.kind == "characters" or target.kind == "characters"
+def spells(data: DataPart, source: Tokenizer, target: Tokenizer) -> bool:
+    """Whether outputs are judged as wholes, right or wrong: spellings, pronunciations, inflected forms.
+
+    The corpus has told when the run began; of older runs their tokenizers tell.
+    """
+    return "characters" in (source.kind, target.kind) if data.spelling is None else data.spelling
 
 
-def metrics(source: Tokenizer, target: Tokenizer) -> list[Metric]:
+def metrics(
+    data: DataPart,
+    source: Tokenizer,
+    target: Tokenizer,
+    references: Sequence[Sequence[str]],
+    tokenize: str | None = None,
+) -> list[Metric]:
     """The metrics of the job, the one that chooses models first.
 
     A pronunciation lexicon is judged by the share of words that equal none of their references (its "WER") and by
-    edits in phonemes ("PER").
+    edits in phonemes ("PER"). Text is scored in words as its language has them; `tokenize` is another way for BLEU.
     """
-    if not spells(source, target):
-        return [Bleu(), Chrf(), Ter(), ExactMatch()]
-    wrong = ItemErrorRate(name="WER")
-    return [wrong, CharacterErrorRate()] if target.kind == "characters" else [wrong, TokenErrorRate(name="PER")]
+    if not spells(data, source, target):
+        return _of_text(data, target, references, tokenize)
+    if tokenize is not None:
+        raise UsageError("tokenize is of runs that are scored by BLEU, and this one is judged by words that are wrong")
+    return _of_spelling(data, target)
+
+
+def metrics_by_name(
+    data: DataPart, source: Tokenizer, target: Tokenizer, references: Sequence[Sequence[str]]
+) -> dict[str, Metric]:
+    """What a snapshot may be chosen by, those that are scored anyway first: spellings have the scores of text too."""
+    every = metrics(data, source, target, references)
+    if spells(data, source, target):
+        every += _of_text(data, target, references)
+    names = {metric.name: metric for metric in reversed(every)}  # the first of a name is taken
+    return {
+        "chrf" if name == "chrF2" else name.lower().replace(" ", "-"): names[name]
+        for name in dict.fromkeys(metric.name for metric in every)
+    }
+
+
+def _of_text(
+    data: DataPart, target: Tokenizer, references: Sequence[Sequence[str]], tokenize: str | None = None
+) -> list[Metric]:
+    script = script_of_language(data.target_language, (text for those in references for text in those))
+    ter = ter_for(script)
+    found: list[Metric] = [bleu_for(script, tokenize), Chrf(), *([] if ter is None else [ter]), ExactMatch()]
+    return [*found, CharacterErrorRate()] if ter is None or target.kind == "characters" else found
+
+
+def _of_spelling(data: DataPart, target: Tokenizer) -> list[Metric]:
+    letters = target.kind == "characters" or (data.spelling and target.kind != "words")
+    return [ItemErrorRate(name="WER"), CharacterErrorRate() if letters else TokenErrorRate(name="PER")]

@@ -34,9 +34,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, s
     """A safetensors file, written as `write_text` writes. Tensors that share memory are stored once each."""
     beside = path.with_name(path.name + ".part")
     try:
+        beside.touch()
+        mode = beside.stat().st_mode  # what the umask gives; the library's own files are their owner's alone
         save_file(
             {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, beside, dict(note or {})
         )
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(beside, mode)
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
         beside.unlink(missing_ok=True)

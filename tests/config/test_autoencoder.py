@@ -27,7 +27,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "autoencoder.md"
     ("tree", "sentence"),
     [
         ({"data": {"source": "x"}}, "there is no key 'data.source'"),
-        ({"model": {"code_chanels": 4}}, "there is no key 'model.code_chanels'; did you mean 'code_channels'?"),
+        ({"model": {"code_chanels": 4}}, "there is no key 'model.code_chanels'; did you mean 'model.code_channels'?"),
         ({"model": {"levels": 257}}, "'model.levels' is 257, but it should be less than or equal to 256"),
         ({"model": {"kind": "transformer"}}, "there is no key 'model.kind'"),
         ({"data": {"channels": 2}}, "'data.channels' is 2; write 1 or 3"),

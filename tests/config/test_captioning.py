@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "captioning.md"
         ({"data": {"source": "x"}}, "there is no key 'data.source'"),
         ({"data": {"split": "a", "valid_split": "a"}}, "what is trained on cannot be validated on"),
         ({"data": {"channels": 2}}, "'data.channels' is 2; write 1 or 3"),
-        ({"model": {"bakbone": "resnet18"}}, "there is no key 'model.bakbone'; did you mean 'backbone'?"),
+        ({"model": {"bakbone": "resnet18"}}, "there is no key 'model.bakbone'; did you mean 'model.backbone'?"),
         ({"model": {"weights": "w.pt"}}, 'weights is about a backbone: set backbone to its name, such as "resnet18"'),
         ({"model": {"train_backbone": True}}, "train_backbone is about a backbone"),
         ({"model": {"widths": []}}, "widths is empty: give one for each halving"),

@@ -28,7 +28,7 @@ PAGE = ROOT / "docs" / "forecasting.md"
     ("tree", "sentence"),
     [
         ({"data": {"source": "x"}}, "there is no key 'data.source'"),
-        ({"data": {"horizn": 3}}, "there is no key 'data.horizn'; did you mean 'horizon'?"),
+        ({"data": {"horizn": 3}}, "there is no key 'data.horizn'; did you mean 'data.horizon'?"),
         ({"data": {"history": 1}}, "'data.history' is 1, but it should be greater than or equal to 2"),
         ({"data": {"horizon": 0}}, "should be greater than 0"),
         ({"data": {"valid_share": 1}}, "should be less than 1"),

@@ -90,6 +90,8 @@ def test_the_order_of_the_parts_does_not_matter() -> None:
         ("causal:2", "nothing belongs behind causal"),
         ("sparsemax:", "nothing belongs behind sparsemax"),
         ("hard:3", "is learned by reinforce, gumbel or exact, not '3'"),
+        ("foo", "they are dot, scaled-dot, "),
+        ("foo", "local-m, local-p, none, hard:exact, monotonic:exact, hard:gumbel"),
         ("window", "a window needs how many positions"),
         ("window:0", "a whole number from 1, such as window:3, not '0'"),
         ("local-p:0", "a whole number from 1"),

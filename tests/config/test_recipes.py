@@ -19,7 +19,7 @@ from regard.errors import UsageError
     ("tree", "sentence"),
     [
         ({"trainin": {}}, "there is no key 'trainin'; did you mean 'training'?"),
-        ({"model": {"kind": "recurrent", "cel": "gru"}}, "there is no key 'model.cel'; did you mean 'cell'?"),
+        ({"model": {"kind": "recurrent", "cel": "gru"}}, "there is no key 'model.cel'; did you mean 'model.cell'?"),
         ({"model": {"cell": "gru", "heads": 2}}, "there is no key 'model.heads'"),
         ({"training": {"steps": "x"}}, "'training.steps' is \"x\", but it should be a valid integer"),
         ({"training": {"steps": -1}}, "'training.steps' is -1, but it should be greater than 0"),
@@ -49,11 +49,39 @@ from regard.errors import UsageError
             "belongs in a recurrent decoder",
         ),
         ({"model": {"encoder_layers": 3, "encoder_attention": [{"score": "dot"}]}}, "lists 1 mechanisms for 3 layers"),
-        ({"model": {"encoder_attention": {"skore": "dot"}}}, "did you mean 'score'?"),
+        ({"model": {"encoder_attention": {"skore": "dot"}}}, "did you mean 'model.encoder_attention.score'?"),
         ({"model": {"heads": 4, "kv_heads": 3}}, "among kv_heads = 3"),
         ({"model": {"decoder": "fixed-initial", "copy_source": True}}, "has no attention"),
         ({"data": {"source": "x"}}, "one of the two files is missing"),
         ({"data": {"source": "x", "target": "y", "data": "z"}}, "not all of them"),
+        ({"dim": 64}, "there is no key 'dim'; did you mean 'model.dim'?"),
+        ({"model": {"dims": 64}}, "there is no key 'model.dims'; did you mean 'model.dim'?"),
+        ({"training": {"seed": 2}}, "there is no key 'training.seed'; did you mean 'seed'?"),
+        ({"model": {"learning_rate": 1.0}}, "did you mean 'training.learning_rate'?"),
+        ({"model": {"scope": "x"}}, "did you mean 'model.attention.scope'?"),
+        ({"stepz": 3}, "did you mean 'training.steps'?"),
+        ({"batch_tokens": 99}, "did you mean 'training.batch_tokens' or 'decoding.batch_tokens'?"),
+        ({"decoding": {"beams": 3}}, "did you mean 'decoding.beam'?"),
+        ({"zzz": 3}, "there is no key 'zzz'; it knows data, decoding, format, model, seed, task, training"),
+        ({"model": {"kind": "hidden-markov", "zz": 3}}, "model knows dim, kind, null, pretrained, reach, transitions"),
+        (
+            {"model": {"cell": "gru", "heads": 2}},
+            'there is no key \'model.heads\' with model.kind = "recurrent"; it is of "transformer"',
+        ),
+        (
+            {"model": {"attention": {"scope": "local-p"}}},
+            "'model.attention.scope' is \"local-p\", but it is a table: write model.attention.scope.kind=local-predictive",
+        ),
+        (
+            {"model": {"attention": {"scope": 3}}},
+            "write model.attention.scope.kind=global, causal, window, local-monotonic or local-predictive",
+        ),
+        ({"model": {"attention": "sparsemax"}}, "but it is a table: write model.attention.normalize=sparsemax"),
+        ({"model": {"cross_attention": "dot"}}, "but it is a table: write model.cross_attention.score=dot"),
+        ({"model": "gru"}, "but it is a table: write model.cell=gru"),
+        ({"training": 3}, "'training' is 3, but it is a table: set its keys, such as training.steps"),
+        ({"model": {"attention": {"scope": {"kind": "window", "right": 1}}}}, "scope.left' is missing: set it"),
+        ({"model": {"attention": {"scope": {"kind": "window", "windw": 1, "left": 1, "right": 1}}}}, "scope.windw';"),
         ({"task": "cooking"}, "write 'translation'"),
         ({"format": 2}, "has format 2"),
         ({"model": 3}, "'model' is 3"),
@@ -153,6 +181,33 @@ def test_spelling_is_cut_into_characters_and_phonemes_into_words() -> None:
     )
     text = recipe_of(preset(TEXTS[2])).data
     assert (text.source_tokenizer, text.target_tokenizer, text.shared_vocabulary) == ("bpe", "bpe", True)
+
+
+def test_text_without_spaces_is_no_spelling() -> None:
+    facts = (30_000, 1.0, 9.0, 29_000, 12_000)
+    text, words = Corpus(*facts, source_unspaced=True), Corpus(*facts)
+    family = recipe_of(preset(text)).data
+    assert (family.source_tokenizer, family.target_tokenizer, family.spelling) == ("bpe", "bpe", False)
+    assert preset(text)["model"] == preset(Corpus(30_000, 9.0, 9.0, 29_000, 12_000))["model"] != preset(words)["model"]
+    assert recipe_of(preset(words)).data.source_tokenizer == "characters"
+    # Sentences that are said again and again are no symbols.
+    few = Corpus(30_000, 1.0, 9.0, 250, 12_000, source_unspaced=True)
+    assert recipe_of(preset(few)).data.source_tokenizer == "bpe"
+
+
+@pytest.mark.parametrize(
+    ("corpus", "spelling"),
+    [
+        (LEXICON, True),
+        (INFLECTION, True),
+        (TEXTS[0], False),
+        (Corpus(9_000, 9.0, 1.0, 9_000, 9_000, target_unspaced=True), False),
+        (Corpus(9_000, 1.0, 1.0, 9_000, 9_000, True, True), False),
+        (Corpus(9_000, 1.0, 1.0, 9_000, 9_000, True, False), True),
+    ],
+)
+def test_a_recipe_says_whether_lines_are_single_words(corpus: Corpus, spelling: bool) -> None:
+    assert recipe_of(preset(corpus)).data.spelling is spelling
 
 
 def test_heads_that_name_no_score_keep_the_transformers_own() -> None:

@@ -99,8 +99,12 @@ def test_statistics_by_hand(tmp_path: Path) -> None:
         "distinct_characters": 6,  # o n e t w and the space
         "max_characters": 7,
         "single_words": 0.5,
+        "unspaced_lines": 0.0,
+        "unspaced_letters": 0.0,
+        "unspaced_marks": 0.0,
     }
     assert (found.target.mean_words, found.target.distinct_characters, found.target.max_characters) == (2.0, 6, 5)
+    assert (found.target.unspaced_lines, found.target.unspaced_letters) == (0.5, 6.0)  # three Chinese characters
 
 
 def test_nothing_is_left(tmp_path: Path) -> None:
@@ -193,3 +197,27 @@ def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     for name, sentence in (("none", "does not exist"), (".", "is a folder"), ("wide", "UTF-16"), ("binary", "binary")):
         with pytest.raises(UsageError, match=sentence):
             list(read_lines(tmp_path / name))
+
+
+@pytest.mark.parametrize("mark", ["@@", "▁"])
+@pytest.mark.parametrize(("share", "said"), [(2, True), (5, True), (6, False)])
+def test_text_that_was_cut_into_subwords_is_said_to_be(tmp_path: Path, mark: str, share: int, said: bool) -> None:
+    """One line in `share` is cut; in more than a fifth of the lines it is no chance."""
+    cut = {"@@": "the un@@ seen @@", "▁": "▁the ▁un seen"}[mark]
+    source = [f"{cut if i % share == 0 else 'the unseen'} {i}" for i in range(60)]
+    target = [f"das Ungesehene @@ _ {i}" for i in range(60)]
+    diagnosis = examine(pairs(tmp_path, "\n".join(source).encode(), "\n".join(target).encode()))
+    sentences = [finding.sentence for finding in diagnosis.findings if finding.kind == "segmented"]
+    assert not diagnosis.fatal and diagnosis.pairs == 60
+    if not said:
+        assert sentences == []
+        return
+    [sentence] = sentences
+    assert sentence.startswith(f"{tmp_path / 's'} was cut into subwords beforehand: {100 // share}% of its lines")
+    assert f"mark {mark} (line 1, {1 + share}, " in sentence and "give the raw text" in sentence
+
+
+def test_of_a_table_the_side_is_named_that_was_cut_into_subwords(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text("".join(f"a cat {i}\tein@@ e K@@ atze {i}\n" for i in range(9)))
+    [finding] = [each for each in examine(TablePairs(tmp_path / "x.tsv")).findings if each.kind == "segmented"]
+    assert finding.sentence.startswith(f"target of {tmp_path / 'x.tsv'} was cut") and finding.count == 9

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import sys
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from regard.data import TablePairs, TextPairs, examine, kept, read_lines
 from regard.data.reader import raw_lines
+from regard.data.text import documents
 from regard.errors import UsageError
 
 
@@ -101,3 +105,48 @@ def test_what_may_not_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("builtins.open", refused)
     with pytest.raises(UsageError, match="secret cannot be read: Permission denied"):
         list(raw_lines(tmp_path / "secret"))
+
+
+@pytest.mark.parametrize(
+    ("packed", "command"),
+    [
+        (gzip.compress(b"one\ntwo\n"), "gunzip -k"),
+        (bz2.compress(b"one\ntwo\n"), "bunzip2 -k"),
+        (bz2.compress(b"one\ntwo\n", 1), "bunzip2 -k"),
+        (lzma.compress(b"one\ntwo\n"), "unxz -k"),
+        (bytes.fromhex("28b52ffd0408410000") + b"one\ntwo\n" + bytes.fromhex("6d5fb37d"), "unzstd"),
+        (b"PK\x03\x04\x14\x00\x00\x00\x00\x00", "unzip"),
+    ],
+)
+def test_a_compressed_file_is_said_to_be_one(
+    tmp_path: Path, packed: bytes, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "v 1.en"
+    path.write_bytes(packed)
+    (tmp_path / "t").write_bytes(b"eins\nzwei\n")
+    for read in (
+        lambda: list(read_lines(path)),
+        lambda: examine(TextPairs(path, tmp_path / "t")),
+        lambda: examine(TextPairs(tmp_path / "t", path)),
+        lambda: list(documents([path])),
+    ):
+        with pytest.raises(UsageError, match=rf"v 1\.en is compressed \(.*\) .*: {command} '.*v 1\.en'$"):
+            read()
+    (tmp_path / "pairs.tsv.gz").write_bytes(packed)
+    with pytest.raises(UsageError, match=rf"pairs\.tsv\.gz is compressed .*: {command} "):
+        examine(TablePairs(tmp_path / "pairs.tsv.gz"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(packed)))
+    with pytest.raises(UsageError, match=rf"standard input is compressed .*: {command} FILE$"):
+        list(read_lines("-"))
+
+
+def test_text_that_begins_like_a_packing_program_is_text(tmp_path: Path) -> None:
+    for text in ("PK", "BZh9 is how bzip2 begins", "7zXZ", "(µ/ý"):
+        (tmp_path / "a").write_text(f"{text}\n", encoding="utf-8")
+        assert list(read_lines(tmp_path / "a")) == [text]
+
+
+def test_a_document_of_an_office_program_is_to_be_saved_as_text(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(b"PK\x03\x04\x14\x00\x06\x00")
+    with pytest.raises(UsageError, match=r"a\.docx is a document of an office program: save it as UTF-8 text"):
+        list(read_lines(tmp_path / "a.docx"))

@@ -153,7 +153,7 @@ def test_a_training_that_goes_on_comes_to_the_same_bits(folder: Path, tmp_path: 
     keys = ("training.schedule=constant", "training.validate_every=7", "data.noise=[0.1, 0.4]")
     assert train(folder, tmp_path / "whole", *keys, "training.steps=21") == 0
     assert train(folder, tmp_path / "cut", *keys, "training.steps=9") == 0
-    assert train(folder, tmp_path / "cut", more=("--resume", "--steps", "21")) == 0
+    assert train(folder, tmp_path / "cut", *keys, more=("--resume", "--steps", "21")) == 0
     # the end of a budget validates, which must change nothing
     whole, cut = (load_file(tmp_path / name / "state" / "tensors.safetensors") for name in ("whole", "cut"))
     assert whole.keys() == cut.keys() and all(torch.equal(whole[name], cut[name]) for name in whole)
@@ -237,7 +237,7 @@ def test_commands_for_text_say_which_ones_are_for_pictures(
 @pytest.mark.parametrize(
     ("keys", "data", "sentence"),
     [
-        (["model.widht=3"], "train.npz", "there is no key 'model.widht'; did you mean 'width'?"),
+        (["model.widht=3"], "train.npz", "there is no key 'model.widht'; did you mean 'model.width'?"),
         (["data.height=13"], "train.npz", "have height 12, and data.height is 13"),
         ([], "none.npz", "none.npz does not exist"),
         ([], "broken.npz", "broken.npz cannot be read as a .npz file"),

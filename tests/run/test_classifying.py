@@ -109,7 +109,7 @@ def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
     fails(["train", "--data", str(one), "--out", str(folder / "run"), *keys], "already holds a run")
     fails(
         ["train", "--data", str(one), "--out", str(tmp_path / "r"), *keys, "--set", "model.poling=max"],
-        "did you mean 'pooling'",
+        "did you mean 'model.pooling'",
     )
     fails(["align", str(folder / "run"), "--source", str(bad), "--target", str(bad)], "is a run of classification")
     fails(["train", "--data", str(one), "--out", str(tmp_path / "r"), "--set", "task=clasification"], "did you mean")

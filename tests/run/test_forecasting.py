@@ -173,5 +173,5 @@ def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
     keys = settings([*SHARED, "model.interval=1.5"])
     fails(["train", "--data", str(folder / "train.csv"), "--out", out, *keys], "interval", "less than 1")
     keys = settings([*SHARED, "model.hiden=8"])
-    fails(["train", "--data", str(folder / "train.csv"), "--out", out, *keys], "did you mean 'hidden'")
+    fails(["train", "--data", str(folder / "train.csv"), "--out", out, *keys], "did you mean 'model.hidden'")
     assert not (tmp_path / "r").exists()

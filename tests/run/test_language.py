@@ -320,9 +320,9 @@ def test_a_text_that_is_none_is_said_in_one_sentence(
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("model.layer=3", "there is no key 'model.layer'; did you mean 'layers'?"),
+        ("model.layer=3", "there is no key 'model.layer'; did you mean 'model.layers'?"),
         ("model.cel=gru", "there is no key 'model.cel'"),
-        ("data.contxt=3", "there is no key 'data.contxt'; did you mean 'context'?"),
+        ("data.contxt=3", "there is no key 'data.contxt'; did you mean 'data.context'?"),
         ("data.context=1", "'data.context' is 1, but it should be greater than or equal to 2"),
         ("decoding.top_p=0", "'decoding.top_p' is 0"),
         ("training.r_drop=5.0", "training.r_drop is of models that read a source: leave it out"),

@@ -79,6 +79,14 @@ def test_n_lines_in_are_n_lines_out(folder: Path, capsys: pytest.CaptureFixture[
     rows = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert [row["answer"] for row in rows] == ["red", "", "blue", "green"]
     assert all(sum(row["top"].values()) == pytest.approx(1) for row in rows if row["answer"])
+    # It has learned questions that begin with "what".
+    assert [row.get("notes") for row in rows] == [
+        ["1 of 6 tokens are unknown to the model"] if row["answer"] else None for row in rows
+    ]
+    strange = json.dumps({"image": str(folder / "images" / "red-blue.png"), "question": "What 颜色 is on the 左"})
+    (folder / "in.jsonl").write_text(strange, encoding="utf-8")
+    assert main(["predict", str(folder / "run"), str(folder / "in.jsonl"), "--jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == ["2 of 6 tokens are unknown to the model"]
 
 
 def test_where_it_looked_lies_over_the_picture_and_the_words(folder: Path) -> None:
@@ -97,6 +105,9 @@ def test_it_shows_the_answer_and_both_looks(folder: Path, capsys: pytest.Capture
     assert main(["show", str(folder / "run"), asked]) == 0
     said = capsys.readouterr().out
     assert "red" in said.splitlines()[0] and "green" in said and "answer" in said and "█" in said
+    assert "unknown" not in said
+    assert main(["show", str(folder / "run"), asked.replace("the right", "la droite")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 of 6 tokens are unknown to the model"
 
 
 class Reader(HTMLParser):

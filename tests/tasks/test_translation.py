@@ -11,11 +11,12 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from regard import build
 from regard.batch import BOS, EOS, Batch, rectangle
-from regard.config import DecodingPart, recipe_of
+from regard.config import DataPart, DecodingPart, recipe_of
 from regard.data import Tokenizer
 from regard.errors import UsageError
+from regard.evaluation import Bleu, Ter
 from regard.models import EncoderDecoder
-from regard.tasks.translation import Looking, Search, loss, metrics, search
+from regard.tasks.translation import Looking, Search, loss, metrics, metrics_by_name, search
 
 SOURCES = [[4, 5, 6, 7], [8], [9, 4, 4], [5, 5], [6, 7, 8, 9, 4, 5]]
 
@@ -87,11 +88,47 @@ def test_lengths_follow_the_source() -> None:
         assert len(source) + 1 <= len(found.ids) <= len(source) + 2  # the end of the source counts
 
 
-def test_metrics_follow_the_tokenizers() -> None:
-    words, characters = (Tokenizer.train(kind, ["a b", "a b"], 50) for kind in ("words", "characters"))
-    assert [m.name for m in metrics(words, words)] == ["BLEU", "chrF2", "TER", "exact match"]
-    assert [m.name for m in metrics(characters, words)] == ["WER", "PER"]
-    assert [m.name for m in metrics(characters, characters)] == ["WER", "CER"]
+WORDS, CHARACTERS, BPE = (Tokenizer.train(kind, ["a b", "a b"], 50) for kind in ("words", "characters", "bpe"))
+TEXT = [["A man is cooking."], ["Two dogs."]]
+THAI = [["เขาไม่ชอบอาหารที่ร้านนี้"]]
+
+
+def names(tokenizers: tuple[Tokenizer, Tokenizer], references: Any = TEXT, **data: Any) -> list[str]:
+    return [m.name for m in metrics(DataPart(**data), *tokenizers, references)]
+
+
+def test_metrics_of_older_runs_follow_the_tokenizers() -> None:
+    assert names((WORDS, WORDS)) == ["BLEU", "chrF2", "TER", "exact match"]
+    assert names((CHARACTERS, WORDS)) == ["WER", "PER"]
+    assert names((CHARACTERS, CHARACTERS)) == ["WER", "CER"]
+    assert names((CHARACTERS, BPE)) == ["WER", "PER"]
+
+
+def test_metrics_follow_what_lines_are() -> None:
+    text = ["BLEU", "chrF2", "TER", "exact match"]
+    assert names((CHARACTERS, BPE), spelling=False) == text
+    assert names((CHARACTERS, CHARACTERS), spelling=False) == [*text, "CER"]
+    assert names((CHARACTERS, WORDS), spelling=True) == ["WER", "PER"]
+    assert names((BPE, BPE), spelling=True) == names((WORDS, CHARACTERS), spelling=True) == ["WER", "CER"]
+
+
+def test_metrics_follow_the_language_of_the_target() -> None:
+    found = metrics(DataPart(target_language="zh"), BPE, BPE, TEXT)
+    assert found[0] == Bleu(tokenize="zh") and found[2] == Ter(asian=True)
+    assert metrics(DataPart(), BPE, BPE, [["男人正在做饭。"]])[0] == Bleu(tokenize="zh")
+    assert metrics(DataPart(target_language="zh"), BPE, BPE, TEXT, "13a")[0] == Bleu(tokenize="13a")
+    assert names((BPE, BPE), THAI) == ["BLEU", "chrF2", "exact match", "CER"]
+    assert names((BPE, CHARACTERS), THAI, spelling=False) == ["BLEU", "chrF2", "exact match", "CER"]
+    with pytest.raises(UsageError, match="tokenize is of runs that are scored by BLEU"):
+        metrics(DataPart(spelling=True), CHARACTERS, WORDS, TEXT, "13a")
+
+
+def test_what_a_snapshot_may_be_chosen_by() -> None:
+    text = metrics_by_name(DataPart(), WORDS, WORDS, TEXT)
+    assert list(text) == ["bleu", "chrf", "ter", "exact-match"] and text["chrf"].name == "chrF2"
+    spelling = metrics_by_name(DataPart(spelling=True), CHARACTERS, CHARACTERS, TEXT)
+    assert list(spelling) == ["wer", "cer", "bleu", "chrf", "ter", "exact-match"]
+    assert spelling["bleu"] == Bleu()
 
 
 def looking_model(**changes: Any) -> EncoderDecoder:

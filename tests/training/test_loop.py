@@ -224,6 +224,18 @@ def test_states_are_whole_or_not_there(tmp_path: Path) -> None:
         load_state(broken)
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_weights_are_as_open_as_every_other_file(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_tensors(tmp_path / "model.safetensors", {"a": torch.ones(2)})
+        write_text(tmp_path / "report.json", "{}")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {0o666 & ~umask}
+
+
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

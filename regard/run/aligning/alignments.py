@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from regard.data.reader import RawPair, TextPairs
 from regard.errors import UsageError
 from regard.evaluation import (
     Gold,
@@ -124,11 +126,20 @@ def given_pairs(pairs: Pairs) -> list[tuple[str, str]]:
             raise UsageError(
                 f"{pairs.name} differ in length: line {pair.line} has no {less}; give files with one line for each pair"
             )
-        try:
-            found.append((pair.source.decode("utf-8"), pair.target.decode("utf-8")))
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{pairs.name}, line {pair.line} is not UTF-8: save it as UTF-8") from error
+        found.append((_decoded(pairs, pair, "source"), _decoded(pairs, pair, "target")))
     return found
+
+
+def _decoded(pairs: Pairs, pair: RawPair, side: Literal["source", "target"]) -> str:
+    try:
+        return getattr(pair, side).decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = error.start + 1
+        if isinstance(pairs, TextPairs):
+            where = f"{getattr(pairs, side)}, line {pair.line}, byte {byte}"
+        else:
+            where = f"{pairs.name}, line {pair.line}: byte {byte} of the {side}"
+        raise UsageError(f"{where} is not UTF-8: save the file as UTF-8") from error
 
 
 def gold_links(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from regard.batch import Batch
+from regard.batch import Batch, of_like_length
 from regard.data import Tokenizer
 from regard.decoding import Hypothesis
 from regard.models import EncoderDecoder
@@ -104,23 +104,8 @@ def _mean_over_tokens(words: Side) -> Float[np.ndarray, "words tokens"]:
 
 
 def _batches(sources: Sequence[Side], targets: Sequence[Side]) -> Iterator[list[int]]:
-    """The numbers of pairs of like length, which go together."""
-    order = sorted(range(len(sources)), key=lambda i: (len(targets[i].ids), len(sources[i].ids)))
-    while order:
-        chosen = _batch([(len(targets[i].ids) + 1) * (len(sources[i].ids) + 1) for i in order[:ROWS]])
-        yield order[:chosen]
-        order = order[chosen:]
-
-
-def _batch(areas: Sequence[int]) -> int:
-    """How many of the next pairs go together."""
-    count = largest = 0
-    for area in areas:
-        largest = max(largest, area)
-        if count and (count + 1) * largest > AREA:
-            break
-        count += 1
-    return count
+    sizes = [(len(target.ids), len(source.ids)) for source, target in zip(sources, targets, strict=True)]
+    return of_like_length(sizes, area=AREA, rows=ROWS)
 
 
 def _columns(words: Side) -> Float[np.ndarray, "tokens words"]:

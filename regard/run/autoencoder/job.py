@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,9 +23,10 @@ from regard.models.autoencoder import Autoencoder, to_bytes, to_unit
 from regard.models.codec import compress
 from regard.run.autoencoder.model import PictureModel, new_network
 from regard.run.autoencoder.report import SSIM_WINDOW, held_out, noise_for
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.folder import RunFolder
-from regard.run.pictures import mark_of, settled, training_pictures
+from regard.run.pictures import settled, training_pictures
+from regard.run.resuming import resumed
 from regard.tasks.autoencoder import loss, psnr, restore, ssim
 from regard.training.checkpoint import write_text
 from regard.training.loop import Loss
@@ -54,15 +54,11 @@ class AutoencoderJob:
         if recipe.data.data is None:
             raise UsageError(f"{origin} names no pictures: give --data FILE.npz, or --data FOLDER")
         make(folder)
-        try:
-            train, valid = training_pictures(recipe.data, folder, resume)
-            rows, apart = held_out(len(train), recipe.seed) if valid is None else (np.arange(len(train)), None)
-            if apart is not None and not len(apart):
-                few = f"{len(train)} pictures are too few to keep some for validation"
-                raise RegardError(f"{recipe.data.data}: {few}, which takes 20; give --valid-data")
-        except RegardError:
-            _leave_nothing(folder)
-            raise
+        train, valid = training_pictures(recipe.data, folder, resume)
+        rows, apart = held_out(len(train), recipe.seed) if valid is None else (np.arange(len(train)), None)
+        if apart is not None and not len(apart):
+            few = f"{len(train)} pictures are too few to keep some for validation"
+            raise RegardError(f"{recipe.data.data}: {few}, which takes 20; give --valid-data")
         shown = valid if valid is not None else train[apart]
         if apart is not None:
             console.print(
@@ -124,16 +120,6 @@ def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> Autoenc
     recipe = folder.read_recipe()
     assert isinstance(recipe, AutoencoderRecipe), "the dispatch went by this recipe"
     return resumed(tree, folder, recipe, origin)
-
-
-def _leave_nothing(folder: RunFolder) -> None:
-    """A run that could not begin leaves nothing behind but pictures that were decoded whole."""
-    if folder.recipe.exists():
-        return
-    mark_of(folder).unlink(missing_ok=True)
-    for path in (folder.corpus, folder.path):
-        with suppress(OSError):
-            path.rmdir()
 
 
 def _mean(name: str, values: Float[Tensor, " N"], signature: str) -> Score:

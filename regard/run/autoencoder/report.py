@@ -107,6 +107,12 @@ def _components(recipe: AutoencoderRecipe, shape: tuple[int, ...], notes: list[s
     if numbers > MOST_DIRECTIONS:
         most = min(most, MOST_DIRECTIONS)
     wanted = recipe.model.code_channels * -(-shape[0] // 4) * -(-shape[1] // 4)
+    if len(rows) < max(2, wanted):
+        notes.append(
+            f"no principal components: {wanted:,} of them come from as many training pictures, of which there are "
+            f"{len(rows):,}"
+        )
+        return None
     if most < max(2, wanted):
         notes.append(f"no principal components: {wanted:,} of pictures with {numbers:,} numbers would take hours")
         return None

@@ -14,7 +14,7 @@ from rich.console import Console
 from regard.config.captioning import CaptionDataPart, CaptioningRecipe
 from regard.data import Tokenizer
 from regard.data.corpus import fingerprint
-from regard.data.images import PictureLine, Shape, build_pictures, read_picture_lines
+from regard.data.images import PictureError, PictureLine, Shape, build_pictures, naming_lines, read_picture_lines
 from regard.data.reader import raw_lines
 from regard.errors import RegardError, UsageError
 from regard.evaluation.captions import caption_words
@@ -70,10 +70,11 @@ def prepared(
         )
     step = max(1, -(-len(valid) // VALIDATED_PICTURES))  # spread over the file, which may be sorted
     valid = dict(list(valid.items())[::step])
-    _unchanged(recipe, folder, [*train, *valid], resume)
     shape = shape_of(data)
-    pictures = build_pictures(list(train), folder.corpus / "train", shape)
-    valid_pictures = build_pictures(list(valid), folder.corpus / "valid", shape)
+    with naming_lines(data.data, data.valid_data):
+        _unchanged(recipe, folder, [*train, *valid], resume)
+        pictures = build_pictures(list(train), folder.corpus / "train", shape)
+        valid_pictures = build_pictures(list(valid), folder.corpus / "valid", shape)
     place = folder.tokenizer("target", True)
     if resume:
         tokenizer = Tokenizer.load(place)
@@ -132,7 +133,7 @@ def _unchanged(recipe: CaptioningRecipe, folder: RunFolder, pictures: list[Path]
     for path in pictures:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
-            raise UsageError(f"{path} {what}: check the picture's name in {data.data}")
+            raise PictureError(path, f"{path} {what}: check the picture's name")
     mark, place = fingerprint([*files, *pictures], recipe.seed, data), folder.corpus / "fingerprint"
     if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
         raise UsageError(
@@ -141,6 +142,15 @@ def _unchanged(recipe: CaptioningRecipe, folder: RunFolder, pictures: list[Path]
         )
     folder.corpus.mkdir(parents=True, exist_ok=True)
     write_text(place, mark)
+
+
+def check_split(path: Path, split: str) -> None:
+    """UsageError for a split that no line names: lines that name none belong to all, so that it would go unnoticed."""
+    known = {str(each) for each in _splits(path) - {None}}
+    if split not in known:
+        names = ", ".join(f'"{name}"' for name in sorted(known))
+        advice = f"name {names}" if names else "no line has one, so leave it out"
+        raise UsageError(f'{path} has no line with "split": "{split}": {advice}')
 
 
 def _tokenised(side: Captioned, tokenizer: Tokenizer, data: CaptionDataPart) -> tuple[list[tuple[int, list[int]]], int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -17,14 +15,15 @@ from regard.config import recipe_of, write_toml
 from regard.config.captioning import CaptioningRecipe, caption_preset
 from regard.data import Tokenizer
 from regard.data.captions import CaptionBatch, CaptionBatches
-from regard.errors import RegardError, UsageError
+from regard.errors import UsageError
 from regard.evaluation import RESAMPLES, Metric, Score, score
 from regard.models.captioning import ImageCaptioner
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.captioning.data import CaptionData, prepared, shape_of
 from regard.run.captioning.model import CaptionModel
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
+from regard.run.resuming import resumed
 from regard.tasks import captioning, translation
 from regard.tasks.captioning import Search
 from regard.training.checkpoint import write_text
@@ -52,15 +51,10 @@ class CaptioningJob:
             raise UsageError(f"{origin} names no captions: give --data FILE.jsonl")
         make(folder)
         shape = shape_of(recipe.data)
-        try:
-            data, tokenizer = prepared(recipe, folder, console, resume)
-            torch.manual_seed(recipe.seed)
-            # Where there is a state, it holds the parameters of a backbone, and their file is not needed any more.
-            network = captioner(recipe.model, shape, tokenizer.size, pretrained=not (resume and folder.resumable))
-        except RegardError:
-            if not resume:
-                _leave_nothing(folder)
-            raise
+        data, tokenizer = prepared(recipe, folder, console, resume)
+        torch.manual_seed(recipe.seed)
+        # Where there is a state, it holds the parameters of a backbone, and their file is not needed any more.
+        network = captioner(recipe.model, shape, tokenizer.size, pretrained=not (resume and folder.resumable))
         if not resume:
             recipe = with_precision(recipe, console)
         training = recipe.training
@@ -148,11 +142,3 @@ def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> Caption
     recipe = folder.read_recipe()
     assert isinstance(recipe, CaptioningRecipe), "the dispatch went by this recipe"
     return resumed(tree, folder, recipe, origin)
-
-
-def _leave_nothing(folder: RunFolder) -> None:
-    """A run that could not begin leaves no pictures, and no folder that it has made for nothing."""
-    shutil.rmtree(folder.corpus, ignore_errors=True)
-    folder.tokenizer("target", True).unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.path.rmdir()

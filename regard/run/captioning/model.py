@@ -15,12 +15,12 @@ from regard import build
 from regard.build.captioning import captioner
 from regard.config.captioning import CaptioningRecipe
 from regard.data import Tokenizer, read_lines
-from regard.data.images import Shape, read_picture, read_picture_lines
+from regard.data.images import Shape, naming_lines, read_picture, read_picture_lines
 from regard.decoding import Hypothesis
 from regard.errors import UsageError
 from regard.evaluation import paired_test, score
 from regard.models.captioning import ImageCaptioner
-from regard.run.captioning.data import captioned, plain, shape_of
+from regard.run.captioning.data import captioned, check_split, plain, shape_of
 from regard.run.evaluating import Evaluation
 from regard.run.folder import RunFolder
 from regard.run.pictures import ENDINGS
@@ -109,7 +109,9 @@ class CaptionModel:
         return shape_of(self.recipe.data)
 
     def search(self, **options: Any) -> Search:
-        """How this model searches by its recipe, with some things changed."""
+        """How this model searches by its recipe, with some things changed. UsageError names what cannot be."""
+        if options.get("sampling") is not None and options.get("beam") is not None:
+            raise UsageError("sample draws and beam searches: give one of them")
         how = replace(
             Search.of(self.recipe.decoding), **{name: value for name, value in options.items() if value is not None}
         )
@@ -177,8 +179,11 @@ class CaptionModel:
         """BLEU-1 to BLEU-4 and CIDEr-D over all captions of each picture in a JSONL file, or in one split of it.
         `against` is tested on the same pictures."""
         side = captioned(data, split)
+        if split is not None:
+            check_split(data, split)
         references, metrics = list(side.values()), captioning.metrics()
-        said = [caption.text for caption in self.predict_stream(side, beam=beam)]
+        with naming_lines(data):
+            said = [caption.text for caption in self.predict_stream(side, beam=beam)]
         tests = []
         if against is not None:
             other = [caption.text for caption in against.predict_stream(side, beam=beam)]

@@ -12,12 +12,13 @@ from rich.console import Console
 
 from regard import build
 from regard.config import Recipe, mechanism, merge, read_toml, recipe_of, with_mechanism, write_toml
+from regard.data import examine
 from regard.errors import RegardError, UsageError
 from regard.evaluation import paired_test
 from regard.run.comparing.alone import train_alone
 from regard.run.comparing.comparison import Comparison, Row
 from regard.run.comparing.measuring import GoldFile, ScoredSet, measured
-from regard.run.corpus import Pairs, Tree, examined, pairs_of
+from regard.run.corpus import Pairs, Tree, pairs_of
 from regard.run.folder import RunFolder
 from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
@@ -72,7 +73,15 @@ def compare(
     if gold is not None and not gold.path.is_file():
         raise UsageError(f"{gold.path} is no file: give gold alignments, a line of links for each pair")
     rows, jobs = _plan(tree, names, seeds, out, origin)
-    examined(pairs, lambda sentence: console.print(sentence, highlight=False, style="yellow"))
+    diagnosis = examine(pairs)
+    for finding in diagnosis.findings:
+        if finding.fatal:
+            raise UsageError(finding.sentence)
+        console.print(finding.sentence, highlight=False, style="yellow")
+    if diagnosis.pairs == 0:
+        raise UsageError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
+    if gold is not None:
+        gold.check(pairs)
     if jobs:
         _begin(tree, out)
     trained, interrupted = _train_all(jobs, console)
@@ -114,7 +123,10 @@ def _shared(tree: Tree, minutes: float | None, seeds: Sequence[int], out: Path, 
     recipe = recipe_of(tree, origin)
     tree = merge(tree, {"model": {"kind": recipe.model.kind}})
     if pairs_of(recipe.data) is None:
-        raise UsageError(f"{origin} names no data to train on: set data.source and data.target, or data.data")
+        raise UsageError(
+            f"{origin} names no data to train on: add --set data.source=FILE and --set data.target=FILE, "
+            "or --set data.data=FILE (--source and --target are what is scored)"
+        )
     if not _budget(recipe):
         raise UsageError("say how long each mechanism may train, such as --minutes 5")
     base = out / BASE

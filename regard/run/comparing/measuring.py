@@ -13,7 +13,7 @@ import numpy as np
 
 from regard.data import kept
 from regard.errors import RegardError
-from regard.evaluation import Metric, Score, by_length, score
+from regard.evaluation import Metric, Score, by_length, read_gold, score
 from regard.run.aligning.alignments import Alignments, given_pairs, gold_links
 from regard.run.comparing.alone import memory_of
 from regard.run.comparing.comparison import Measurement
@@ -35,6 +35,20 @@ class GoldFile:
     path: Path
     one_based: bool | None = None
 
+    def check(self, pairs: Pairs) -> None:
+        """Says before anything is trained which links cannot be those of the pairs; UsageError names their line.
+
+        Lines of single words may be spelled, and how many letters they have only a run's tokenizer knows: there a link is
+        wrong that is past all characters.
+        """
+        given = given_pairs(pairs)
+        if any(all(len(pair[side].split(maxsplit=1)) < 2 for pair in given) for side in (0, 1)):
+            lengths = [(len(source) + 1, len(target) + 1) for source, target in given]
+            read_gold(self.path, lengths, one_based=bool(self.one_based))
+            return
+        words = [(len(source.split()), len(target.split())) for source, target in given]
+        read_gold(self.path, words, one_based=self.one_based)
+
 
 @dataclass(frozen=True)
 class ScoredSet:
@@ -47,13 +61,13 @@ class ScoredSet:
 
     @classmethod
     def of(cls, pairs: Pairs, model: Model) -> ScoredSet:
-        """The pairs as `regard evaluate` scores them for a model with these tokenizers."""
-        both = model.source_tokenizer, model.target_tokenizer
+        """The pairs as `regard evaluate` scores them for a model with this recipe and these tokenizers."""
+        way = model.recipe.data, model.source_tokenizer, model.target_tokenizer
         triples = kept(pairs, examined(pairs, lambda sentence: None))
-        sources, references = grouped(triples, translation.spells(*both))
+        sources, references = grouped(triples, translation.spells(*way))
         if not sources:
             raise RegardError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
-        return cls(pairs, sources, references, translation.metrics(*both))
+        return cls(pairs, sources, references, translation.metrics(*way, references))
 
 
 def measured(model: Model, folder: RunFolder, test: ScoredSet, gold: GoldFile | None) -> tuple[Measurement, list[str]]:

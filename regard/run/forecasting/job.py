@@ -22,10 +22,11 @@ from regard.errors import RegardError, UsageError
 from regard.evaluation import Score
 from regard.evaluation.forecasting import pinball
 from regard.models.forecaster import Forecaster
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.forecasting.model import AT_ONCE, Evaluation, ForecastModel, new_network, scaling_of
+from regard.run.resuming import resumed
 from regard.tasks import forecasting
 from regard.training.checkpoint import write_text
 from regard.training.loop import Loss

@@ -194,10 +194,10 @@ class ForecastModel:
         assert data.history is not None and data.horizon is not None
         return data.history, data.horizon
 
-    def said(self, lines: Iterator[str], *, jsonl: bool) -> Iterator[str]:
-        """What `regard predict` prints for the lines of a CSV file: its next `horizon` lines, as CSV with the lower and upper
+    def said(self, lines: Iterator[str], *, jsonl: bool, name: str = "the input") -> Iterator[str]:
+        """What `regard predict` prints for the lines of a CSV file, called `name`: its next `horizon` lines, as CSV with the lower and upper
         number of each column beside it, or an object a line with `jsonl`."""
-        made = self.forecast(self._series("the input", lines))
+        made = self.forecast(self._series(name, lines))
         low, _, high = forecasting.quantiles(self.recipe.model.interval)
         names = [f"{column}{end}" for column in made.series.columns for end in ("", f"_{low:.3g}", f"_{high:.3g}")]
         if not jsonl:

@@ -15,9 +15,10 @@ from regard.config.language import Files, TextRecipe, text_preset
 from regard.data import Tokenizer, fingerprint
 from regard.data.text import TextCorpus, Unit, build_text, documents, text_made_of
 from regard.errors import RegardError, UsageError
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision, within_steps
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
+from regard.run.resuming import resumed
 from regard.training.checkpoint import write_text
 
 VALIDATED = 200_000  # characters; more would cost minutes at each validation and change no choice
@@ -135,6 +136,7 @@ def _resolve(tree: Tree, characters: int, origin: str, kind: type[R]) -> R:
         recurrent=getattr(chosen, "model").kind == "recurrent",  # noqa: B009 - each kind has a model of its own
         tokenizer=chosen.data.tokenizer,
     )
+    below["training"] = within_steps(below["training"], chosen.training.steps)
     training = tree.get("training", {})
     if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
         # A budget of the user's own is spent to the end.

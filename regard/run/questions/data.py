@@ -13,7 +13,7 @@ from rich.console import Console
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
 from regard.data.corpus import fingerprint
-from regard.data.images import Shape, build_pictures
+from regard.data.images import PictureError, Shape, build_pictures, naming_lines
 from regard.data.labels import Labels
 from regard.data.questions import Questions, held_out, list_of, read_questions
 from regard.data.relational import ANSWERS, generate
@@ -55,8 +55,9 @@ def question_data(recipe: VisualQuestionRecipe, folder: RunFolder, console: Cons
     asked = read_questions(part.data)
     if part.valid_data is None:
         train, valid = held_out(asked, HELD_OUT, recipe.seed)
-        _unchanged(recipe, folder, asked.files, resume)
-        pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
+        with naming_lines(asked.name):
+            _unchanged(recipe, folder, asked.files, resume)
+            pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
         console.print(
             f"no validation questions were given: {len(valid.rows):,}, about pictures of their own, are kept from "
             "training for it",
@@ -64,9 +65,10 @@ def question_data(recipe: VisualQuestionRecipe, folder: RunFolder, console: Cons
         )
         return QuestionData(pictures, train, pictures, valid, True)
     valid = read_questions(part.valid_data)
-    _unchanged(recipe, folder, [*asked.files, *valid.files], resume)
-    pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
-    valid_pictures = build_pictures(valid.files, folder.corpus / "valid", shape)
+    with naming_lines(asked.name, valid.name):
+        _unchanged(recipe, folder, [*asked.files, *valid.files], resume)
+        pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
+        valid_pictures = build_pictures(valid.files, folder.corpus / "valid", shape)
     return QuestionData(pictures, asked, valid_pictures, valid, False)
 
 
@@ -118,7 +120,7 @@ def _unchanged(recipe: VisualQuestionRecipe, folder: RunFolder, pictures: list[P
     for path in pictures:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
-            raise UsageError(f"{path} {what}: check the picture's name in {part.data}")
+            raise PictureError(path, f"{path} {what}: check the picture's name")
     names = [read for read in (part.data, part.valid_data) if read is not None]
     files = [list_of(Path(name)) for name in names]
     mark, place = fingerprint([*files, *pictures], recipe.seed, part), folder.corpus / "fingerprint"

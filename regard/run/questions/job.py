@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,14 +14,15 @@ from regard.build.visual_question import visual_question
 from regard.config import recipe_of, write_toml
 from regard.config.visual_question import VisualQuestionRecipe, question_preset
 from regard.data.questions import QuestionBatch, QuestionBatches
-from regard.errors import RegardError, UsageError
+from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.models.visual_question import VisualQuestion
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.questions.data import QuestionData, make_sides, question_data, read_sides, tokenised
 from regard.run.questions.model import QuestionModel
+from regard.run.resuming import resumed
 from regard.tasks import classification
 from regard.tasks import visual_question as task
 from regard.training.checkpoint import write_text
@@ -52,14 +51,9 @@ class QuestionJob:
                 f"{origin} names no questions: give --data FILE.jsonl, or --set data.drawn=9000 to have pictures drawn"
             )
         make(folder)
-        try:
-            data = question_data(recipe, folder, console, resume)
-            tokenizer, labels = read_sides(folder) if resume else make_sides(data, part, folder)
-            answers = [labels.ids(each.labelled) for each in (data.questions, data.valid)]
-        except RegardError:
-            if not resume:
-                _leave_nothing(folder)
-            raise
+        data = question_data(recipe, folder, console, resume)
+        tokenizer, labels = read_sides(folder) if resume else make_sides(data, part, folder)
+        answers = [labels.ids(each.labelled) for each in (data.questions, data.valid)]
         if not resume:
             recipe = with_precision(recipe, console)
             write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
@@ -120,12 +114,3 @@ def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> VisualQ
     recipe = folder.read_recipe()
     assert isinstance(recipe, VisualQuestionRecipe), "the dispatch went by this recipe"
     return resumed(tree, folder, recipe, origin)
-
-
-def _leave_nothing(folder: RunFolder) -> None:
-    """A run that could not begin leaves no pictures, and no folder that it has made for nothing."""
-    shutil.rmtree(folder.corpus, ignore_errors=True)
-    for path in (folder.tokenizer("source", True), folder.path / "labels.json"):
-        path.unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.path.rmdir()

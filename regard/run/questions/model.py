@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from regard import build
+from regard.batch import UNK
 from regard.build.visual_question import visual_question
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
-from regard.data.images import build_pictures, read_picture
+from regard.data.images import PictureError, build_pictures, naming_lines, read_picture
 from regard.data.labels import Labels
 from regard.data.questions import Questions, read_questions
 from regard.data.relational import KINDS, RELATIONAL, generate
@@ -137,25 +138,39 @@ class QuestionModel:
                 found += [replace(value, name=f"accuracy ({kind})") for kind, value in each.items()]
         return found
 
-    def said(self, lines: Iterable[str], *, jsonl: bool) -> Iterator[str]:
-        """What `regard predict` prints for each line `{"image": …, "question": …}`: the answer, or with `jsonl` the
-        likeliest ones. A blank line gives a blank answer."""
+    def said(self, lines: Iterable[str], *, jsonl: bool, name: str = "the input") -> Iterator[str]:
+        """What `regard predict` prints for each line `{"image": …, "question": …}` of what is called `name`: the answer,
+        or with `jsonl` the likeliest ones. A blank line gives a blank answer."""
         rest = enumerate(lines, start=1)
         while chunk := list(islice(rest, READ_AHEAD)):
-            asked = {number: _asked(number, line) for number, line in chunk if line.strip()}
-            found = dict(zip(asked, self.predict(list(asked.values())), strict=True)) if asked else {}
+            asked = {number: _asked(f"{name}, line {number}", line) for number, line in chunk if line.strip()}
+            try:
+                found = dict(zip(asked, self.predict(list(asked.values())), strict=True)) if asked else {}
+            except PictureError as error:
+                first = next(number for number, (image, _) in asked.items() if Path(image) == error.path)
+                raise UsageError(f"{name}, line {first}: {error}") from error
             for number, _ in chunk:
                 if number not in found:
                     yield json.dumps({"answer": "", "probability": 0.0, "top": {}}) if jsonl else ""
                     continue
                 each = found[number]
                 row = {"answer": each.label, "probability": each.probability, "top": dict(each.top())}
+                if notes := self.notes(asked[number][1]):
+                    row["notes"] = notes
                 yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
 
     def shown(self, text: str, width: int, color: bool) -> str:
         """What `regard show` prints for a picture's file and a question, written one after the other: the likeliest
         answers, and what was looked at in picture and question."""
-        return draw_question(self.view(*picture_and_question(text)), width=width, color=color)
+        picture, question = picture_and_question(text)
+        drawn = draw_question(self.view(picture, question), width=width, color=color)
+        return "\n".join([drawn, *self.notes(question)])
+
+    def notes(self, question: str) -> list[str]:
+        """What about a question deserves a word: that the model does not know some of it."""
+        [(_, ids)] = self._ids([(0, question)])
+        unknown = ids.count(UNK)
+        return [f"{unknown} of {len(ids)} tokens are unknown to the model"] if unknown else []
 
     def save_page(self, text: str, path: Path) -> None:
         """Writes a page of what `shown` prints, which opens offline."""
@@ -239,7 +254,7 @@ class QuestionModel:
 
 
 def _pictures(questions: Questions, part: QuestionDataPart) -> UInt8[np.ndarray, "N H W C"]:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, naming_lines(questions.name):
         return np.array(build_pictures(questions.files, Path(folder) / "pictures", shape_of(part)))
 
 
@@ -252,12 +267,15 @@ def picture_and_question(text: str) -> tuple[str, str]:
     raise UsageError(f"'{text[:60]}' is no picture with a question: write both, such as 'shape.png what colour is it?'")
 
 
-def _asked(number: int, line: str) -> tuple[str, str]:
+def _asked(where: str, line: str) -> tuple[str, str]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"line {number} is not JSON ({error}): write one object a line") from error
-    image, question = (row.get(key) if isinstance(row, dict) else None for key in ("image", "question"))
-    if not isinstance(image, str) or not isinstance(question, str):
-        raise UsageError(f'line {number}: write {{"image": "…", "question": "…"}}')
-    return image, question
+        raise UsageError(f"{where} is not JSON ({error}): write one object a line") from error
+    form = '{"image": "…", "question": "…"}'
+    if not isinstance(row, dict):
+        raise UsageError(f"{where} is no object: write {form}")
+    for key in ("image", "question"):
+        if not isinstance(row.get(key), str):
+            raise UsageError(f'{where}: "{key}" {"is no text" if key in row else "is missing"}: write {form}')
+    return row["image"], row["question"]

@@ -10,20 +10,23 @@ from typing import Any
 
 from regard import build
 from regard.attention import Edit
-from regard.batch import UNK
 from regard.config import Recipe
 from regard.data import Encoding, Tokenizer, alike
 from regard.decoding import Hypothesis, Trees
 from regard.errors import UsageError
 from regard.models import EncoderDecoder, Ensemble
 from regard.run.folder import RunFolder
+from regard.run.lines import check_lines, check_prefixes, unknown_note
 from regard.run.translation.prediction import Prediction, attention_map, attention_weights
+from regard.run.translation.scoring import scored
 from regard.run.translation.steering import edits_of, resolved, steered
 from regard.run.translation.streaming import Looked, Partial, partials
 from regard.tasks.translation import Search, search
 from regard.training.checkpoint import load_parameters, load_tensors
+from regard.view import AttentionMap
 
 READ_AHEAD = 512  # lines that are sorted by length together
+OF_PREFIX = "of the prefix "  # in what is noted
 
 
 class Model:
@@ -79,7 +82,9 @@ class Model:
         return cls(network.eval(), first.source_tokenizer, first.target_tokenizer, recipe, name)
 
     def search(self, **options: Any) -> Search:
-        """How this model searches by its recipe, with some things changed."""
+        """How this model searches by its recipe, with some things changed. UsageError names what cannot be."""
+        if options.get("sampling") is not None and options.get("beam") is not None:
+            raise UsageError("sample draws and beam searches: give one of them")
         how = Search.of(self.recipe.decoding, self.recipe.data.max_length)
         how = replace(how, **{name: value for name, value in options.items() if value is not None})
         return replace(how, beam=max(how.beam, how.count))  # n-best of a search that keeps at least n
@@ -103,36 +108,59 @@ class Model:
         instead of searching, with `temperature`, `top_k`, `top_p`, `seed`; `prefix` is how each output must begin;
         `search` sets everything at once; `tree` fills `tree`. `steer` changes what is attended to while each line is
         said, and fills `steering`. A line without a character that is not white space gives an empty text.
+
+        Raises:
+            UsageError: what is no list of texts, a number that no search can have, both `beam` and `sample`.
         """
-        if isinstance(lines, str):
-            raise UsageError("predict takes a list of lines: write model.predict([line])")
+        check_lines(lines)
         how = search if search is not None else self.search(beam=beam, count=nbest, sampling=sample)
         filled = [i for i, line in enumerate(lines) if line.strip()]
-        encodings = {i: self._encode(lines[i]) for i in filled}
+        encodings = {i: self.encode(lines[i]) for i in filled}
         prefixes = None
         if prefix is not None:
-            if len(prefix) != len(lines):
-                raise UsageError(f"there are {len(prefix)} prefixes for {len(lines)} lines: give one for each line")
+            check_prefixes(prefix, lines)
             prefixes = [self.target_tokenizer.encode(prefix[i]).ids for i in filled]
         if steer is not None:
             edits, begins = edits_of(steer), [None] * len(lines) if prefix is None else [[each] for each in prefix]
             asked = {"attention": attention, "tree": tree}
             return [
-                steered(self, line, self._encode(line)[0], edits, how, begin, **asked)
+                steered(self, line, self.encode(line)[0], edits, how, begin, **asked)
                 for line, begin in zip(lines, begins, strict=True)
             ]
         trees = Trees(len(filled)) if tree else None
         found = _search(self.network, [encodings[i][0].ids for i in filled], how, prefixes, trees)
         predictions = [Prediction(line, "", 0.0, [], []) for line in lines]
-        for i, hypotheses in zip(filled, found, strict=True):
-            said = [self._prediction(lines[i], hypothesis, encodings[i][1]) for hypothesis in hypotheses]
+        for i, begin, hypotheses in zip(filled, prefixes or [()] * len(filled), found, strict=True):
+            notes = [*encodings[i][1], *unknown_note(begin, OF_PREFIX)]
+            said = [self._prediction(lines[i], hypothesis, notes) for hypothesis in hypotheses]
             predictions[i] = replace(said[0], alternatives=said if how.count > 1 else [])
         if attention and self.network.looks:
             self._look(predictions, filled, {i: e for i, (e, _) in encodings.items()}, found)
+            if len(filled) < len(lines):
+                nothing = self._nothing_seen()
+                predictions = [
+                    p if i in encodings else replace(p, attention=nothing) for i, p in enumerate(predictions)
+                ]
         if trees is not None:
             for i, growing, hypotheses in zip(filled, trees.growing, found, strict=True):
                 predictions[i] = replace(predictions[i], tree=growing.tree(hypotheses[0], self._name))
         return predictions
+
+    def score(self, sources: Sequence[str], targets: Sequence[str], *, attention: bool = False) -> list[Prediction]:
+        """How probable the model holds each target after its source, as a `Prediction` that says it: `score` is the
+        log-probability of the whole, its end included, and `log_probabilities` those of its tokens and of the end.
+        `attention` fills `attention`.
+
+        Raises:
+            UsageError: a string instead of a list, or lists of unequal length.
+        """
+        if isinstance(sources, str) or isinstance(targets, str):
+            raise UsageError("score takes lists of lines: write model.score([source], [target])")
+        if len(sources) != len(targets):
+            raise UsageError(
+                f"there are {len(sources)} sources and {len(targets)} targets: give one target for each source"
+            )
+        return scored(self, sources, targets, attention)
 
     def stream(
         self,
@@ -155,9 +183,12 @@ class Model:
         if how.sampling is not None and how.count > 1:
             raise UsageError(f"a stream says one draw, not {how.count}: use predict, or stream with other seeds")
         if not line.strip():
-            nothing = Prediction(line, "", 0.0, [], [])
+            seen = self._nothing_seen() if attention and self.network.looks else None
+            nothing = Prediction(line, "", 0.0, [], [], attention=seen)
             return iter([Partial(0, [], "", 0.0, 0.0, True, prediction=nothing)])
-        encoding, notes = self._encode(line)
+        encoding, notes = self.encode(line)
+        begin = self.target_tokenizer.encode(prefix or "").ids
+        notes += unknown_note(begin, OF_PREFIX)
 
         def conclude(found: Sequence[Hypothesis], weights: Looked | None) -> Prediction:
             said = [self._prediction(line, hypothesis, notes) for hypothesis in found]
@@ -175,7 +206,7 @@ class Model:
             self.target_tokenizer,
             how,
             conclude,
-            prefix=self.target_tokenizer.encode(prefix or "").ids,
+            prefix=begin,
             attention=attention,
             edits=resolved(edits_of(steer or ()), encoding, len(self.source_tokenizer.split_words(line))),
         )
@@ -186,12 +217,10 @@ class Model:
         while chunk := list(islice(rest, READ_AHEAD)):
             yield from self.predict(chunk, **options)
 
-    def _encode(self, line: str) -> tuple[Encoding, list[str]]:
+    def encode(self, line: str) -> tuple[Encoding, list[str]]:
+        """What the model reads of a line, and what about it deserves a word: unknown tokens, or too many."""
         encoding = self.source_tokenizer.encode(line)
-        notes, limit = [], self.recipe.data.max_length
-        unknown = sum(token == UNK for token in encoding.ids)
-        if unknown:
-            notes.append(f"{unknown} of {len(encoding.ids)} tokens are unknown to the model")
+        notes, limit = unknown_note(encoding.ids), self.recipe.data.max_length
         if len(encoding.ids) > limit:
             notes.append(
                 f"{len(encoding.ids)} tokens are more than data.max_length = {limit}, so only the first {limit} were "
@@ -233,6 +262,12 @@ class Model:
                 words = self.source_tokenizer.split_words(predictions[i].source)
                 seen = attention_map(weights, encodings[i], words, found[n][0], self.target_tokenizer)
                 predictions[i] = replace(predictions[i], attention=seen)
+
+    def _nothing_seen(self) -> AttentionMap:
+        """The map of a line without a word, of which nothing is said: it has no row."""
+        nothing = Hypothesis([], 0.0, [], finished=False)
+        [weights] = attention_weights(self.network, [[]], [nothing])
+        return attention_map(weights, Encoding([], [], [], []), [], nothing, self.target_tokenizer)
 
 
 # `Model.search` is public and means the settings; inside the class the function would be hidden by it.

@@ -10,6 +10,7 @@ from torch import nn
 from regard.config import Recipe, merge, recipe_of
 from regard.data import Corpus, Tokenizer
 from regard.errors import UsageError
+from regard.run.beginning import within_steps
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.training.checkpoint import load_parameters, load_tensors
@@ -56,7 +57,8 @@ class Parent:
             asked["data"] = {"source_tokenizer": both, "target_tokenizer": both, **asked["data"]}
         model = {key: value for key, value in own["model"].items() if value is not None}
         passed = {key: own["training"][key] for key in PASSED_ON}
-        passed["warmup"] = WARMUP
+        steps = asked["training"].get("steps")
+        passed = within_steps(passed | {"warmup": WARMUP}, steps if isinstance(steps, int) else None)
         filled = {
             **tree,
             "model": merge(model, asked["model"]) | {"pretrained": str(self.folder.path)},

@@ -10,7 +10,7 @@ from rich.console import Console
 from regard.config import Recipe, recipe_of, write_toml
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
-from regard.run.beginning import make, refuse_overwriting, resumed, with_precision
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import (
     Pairs,
     Tree,
@@ -27,6 +27,7 @@ from regard.run.corpus import (
     tokenised,
 )
 from regard.run.folder import RunFolder
+from regard.run.resuming import resumed
 from regard.run.translation.parent import Parent, strangeness
 from regard.tasks import translation
 from regard.training.checkpoint import write_text
@@ -110,7 +111,7 @@ def _leave_out(
 def _validation_set(
     rows: list[Triple], tokenizers: tuple[Tokenizer, Tokenizer], held: bool, recipe: Recipe
 ) -> ValidationSet:
-    spelled = translation.spells(*tokenizers)
+    spelled = translation.spells(recipe.data, *tokenizers)
     sources, references = grouped(rows, spelled)
     source, target = tokenizers
     some = [rows[i] for i in _spread(len(rows))]

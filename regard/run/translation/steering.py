@@ -101,10 +101,11 @@ def steered(
     **asked: Any,
 ) -> Prediction:
     """One line said without the edits and with them. `asked` is what `Model.predict` shall fill, of the second."""
-    [before] = model.predict([line], search=how, prefix=prefix)
     if not line.strip():
+        [empty] = model.predict([line], search=how, prefix=prefix, **asked)
         nothing = Said("", 0.0, [])
-        return replace(before, steering=Steering(nothing, nothing, 0.0, 0.0, [], []))
+        return replace(empty, steering=Steering(nothing, nothing, 0.0, 0.0, [], []))
+    [before] = model.predict([line], search=how, prefix=prefix)
     chosen = resolved(edits, encoding, len(model.source_tokenizer.split_words(line)))
     with steer(model.network, chosen):
         [after] = model.predict([line], search=how, prefix=prefix, **asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -32,11 +32,12 @@ class Validator:
     ) -> None:
         self.network, self.tokenizers, self.valid = network, tokenizers, valid
         self.precision = precision
-        self.metrics = translation.metrics(*tokenizers)
+        self.metrics = translation.metrics(recipe.data, *tokenizers, valid.references)
         self.batches = Batches(valid.corpus, recipe.training.batch_tokens, 0, shuffle=False)
         self.how = Search.of(recipe.decoding, recipe.data.max_length)
         self.ids = [ids[: recipe.data.max_length] for ids in tokenizers[0].encode_batch(valid.sources)]
-        chosen = _chosen(recipe.training.choose_by, self.metrics, network)
+        of = translation.metrics_by_name(recipe.data, *tokenizers, valid.references)
+        chosen = _chosen(recipe.training.choose_by, of, network)
         # Too few for a rate to choose by; and by a lexicon one aligns, and hardly translates.
         few = len(valid.sources) < 50 or network.lexical
         if recipe.training.choose_by is None and not few:
@@ -44,6 +45,8 @@ class Validator:
         self.watched = self.metrics[:2]
         if chosen is not None and chosen not in self.watched:
             self.watched = [*self.watched, chosen]
+        if chosen is not None and chosen not in self.metrics:
+            self.metrics = [*self.metrics, chosen]
         self.criterion = "valid_loss" if chosen is None else _key(chosen.name)
         self.larger_is_better = chosen is not None and chosen.higher_is_better
 
@@ -78,7 +81,7 @@ class Validator:
         return likelihood / tokens
 
 
-def _chosen(name: str | None, metrics: Sequence[Metric], network: EncoderDecoder) -> Metric | None:
+def _chosen(name: str | None, of: Mapping[str, Metric], network: EncoderDecoder) -> Metric | None:
     """The metric that a recipe names; None for the loss."""
     if name is None or name == "loss":
         return None
@@ -87,7 +90,6 @@ def _chosen(name: str | None, metrics: Sequence[Metric], network: EncoderDecoder
             f'training.choose_by is "{name}", but a model that says words by a lexicon alone is not scored by what it '
             'says: write "loss", or leave it out'
         )
-    of = {"chrf" if metric.name == "chrF2" else metric.name.lower().replace(" ", "-"): metric for metric in metrics}
     if name not in of:
         own = ", ".join(f'"{each}"' for each in of)
         raise UsageError(f'training.choose_by is "{name}", which is no score of this run: write {own} or "loss"')

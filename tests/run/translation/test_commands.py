@@ -247,7 +247,7 @@ def test_a_recipe_trains_with_paths_relative_to_it_and_resumes_to_a_longer_budge
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--set", "model.dimm=3"], "there is no key 'model.dimm'; did you mean 'dim'?"),
+        (["--set", "model.dimm=3"], "there is no key 'model.dimm'; did you mean 'model.dim'?"),
         (["--set", "training.steps=many"], "'training.steps' is \"many\", but it should be a valid integer"),
         (["--set", "model.kind=cnn"], "write 'recurrent', 'transformer'"),
         (["--set", "model.heads=3", "--set", "model.dim=32"], "cannot be shared out evenly"),

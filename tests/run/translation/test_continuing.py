@@ -80,7 +80,7 @@ def test_what_was_learned_is_changed_and_not_begun_anew(
 
 def test_it_goes_on_as_if_it_had_not_stopped_and_stands_alone(transformer: Path, others: Path) -> None:
     shutil.copytree(transformer, others / "gone")
-    even = settings([*SHORT, "training.schedule=constant"])
+    even = settings([*SHORT, "training.schedule=constant", "training.warmup=9"])
     begin = ["--from", str(others / "gone"), *even]
     assert train(others, others / "one", *begin, "--steps", "10") == 0
     assert train(others, others / "parts", *begin, "--steps", "5") == 0
@@ -115,7 +115,7 @@ def test_a_recipe_names_its_parent_from_where_it_lies(run: Path, others: Path) -
         (["model.attention.score=dot"], "model.attention is"),
         (["data.tokenizer=characters"], "data.source_tokenizer is characters, and that of"),
         (["data.vocabulary=99"], "data.vocabulary is 99, and that of"),
-        (["model.hiden=64"], "did you mean 'hidden'?"),
+        (["model.hiden=64"], "did you mean 'model.hidden'?"),
     ],
 )
 def test_what_its_parent_is_not_it_cannot_be(

@@ -1,0 +1,41 @@
+"""What a finished model may be given to read, and what about it deserves a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regard.batch import UNK
+from regard.errors import UsageError
+
+
+def check_lines(given: Any, what: str = "lines") -> None:
+    """UsageError for what is no list of texts."""
+    one = what.removesuffix("s")
+    if isinstance(given, str | bytes | Mapping) or not (hasattr(given, "__len__") and hasattr(given, "__getitem__")):
+        raise UsageError(f"predict takes a list of {what}: write model.predict([{one}])")
+    for number, each in enumerate(given):
+        if not isinstance(each, str):
+            raise UsageError(f"{what}[{number}] is {_shown(each)}, which is no text: predict takes a list of {what}")
+
+
+def check_prefixes(given: Any, lines: Sequence[str]) -> None:
+    """UsageError for what is no list of a text for each line."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise UsageError(f"prefix is {_shown(given)}: write a list of texts, one for each line")
+    if len(given) != len(lines):
+        raise UsageError(f"there are {len(given)} prefixes for {len(lines)} lines: give one for each line")
+    for number, each in enumerate(given):
+        if not isinstance(each, str):
+            raise UsageError(f"prefix[{number}] is {_shown(each)}, which is no text: write a list of texts")
+
+
+def unknown_note(ids: Sequence[int], of: str = "") -> list[str]:
+    """That some of the tokens stand for what the vocabulary lacks. `of` says what they are tokens of."""
+    unknown = sum(token == UNK for token in ids)
+    return [f"{unknown} of {len(ids)} tokens {of}are unknown to the model"] if unknown else []
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"

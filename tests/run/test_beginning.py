@@ -1,0 +1,184 @@
+"""A training that is refused before its first step leaves nothing that stands in the way of the next one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from regard.cli import main
+from regard.errors import RegardError, UsageError
+from regard.run import training
+from regard.run.beginning import within_steps
+
+WORDS = ["one", "two", "three", "four"]
+SMALL = ["model.dim=8", "model.heads=2", "model.feed_forward=8", "training.precision=fp32"]
+
+
+def settings(keys: list[str]) -> list[str]:
+    return [part for key in keys for part in ("--set", key)]
+
+
+def translation(folder: Path) -> list[str]:
+    lines = [f"{WORDS[i % 4]} {i}" for i in range(200)]
+    for name in ("a.en", "a.de"):
+        (folder / name).write_text("".join(line + "\n" for line in lines))
+    keys = [*SMALL, "model.encoder_layers=1", "model.decoder_layers=1", "data.tokenizer=words"]
+    return ["--source", str(folder / "a.en"), "--target", str(folder / "a.de"), *settings(keys)]
+
+
+def text(folder: Path) -> list[str]:
+    (folder / "text").write_text("".join(f"{WORDS[i % 4]} {i}\n" for i in range(200)))
+    return ["--data", str(folder / "text"), *settings([*SMALL, "model.layers=1", "data.context=9"])]
+
+
+def classification(folder: Path) -> list[str]:
+    (folder / "c.tsv").write_text("".join(f"{WORDS[i % 4]}\t{i % 2}\n" for i in range(60)))
+    return ["--task", "classification", "--data", str(folder / "c.tsv"), *settings(["training.precision=fp32"])]
+
+
+def forecasting(folder: Path) -> list[str]:
+    rows = [f"{2000 + i // 12}-{i % 12 + 1:02},{i % 12}" for i in range(150)]
+    (folder / "s.csv").write_text("time,a\n" + "".join(f"{row}\n" for row in rows))
+    return ["--task", "forecasting", "--data", str(folder / "s.csv")]
+
+
+def autoencoder(folder: Path) -> list[str]:
+    np.savez(folder / "p.npz", images=np.zeros((40, 8, 8, 1), dtype=np.uint8))
+    return ["--task", "autoencoder", "--data", str(folder / "p.npz")]
+
+
+def captioning(folder: Path) -> list[str]:
+    rows = []
+    for i in range(30):
+        Image.new("RGB", (16, 16), (8 * i, 0, 0)).save(folder / f"{i}.png")
+        rows.append(json.dumps({"image": f"{i}.png", "captions": [WORDS[i % 4]]}) + "\n")
+    (folder / "c.jsonl").write_text("".join(rows))
+    keys = ["data.height=16", "data.width=16", "model.widths=[8]", "model.dim=8", "training.precision=fp32"]
+    return ["--task", "captioning", "--data", str(folder / "c.jsonl"), *settings(keys)]
+
+
+def questions(_: Path) -> list[str]:
+    keys = ["data.drawn=30", "data.height=26", "data.width=26", "model.widths=[8]", "training.precision=fp32"]
+    return ["--task", "visual-question", *settings(keys)]
+
+
+TASKS: dict[str, Callable[[Path], list[str]]] = {
+    "translation": translation,
+    "language-model": lambda folder: ["--task", "language-model", *text(folder)],
+    "masked-language-model": lambda folder: ["--task", "masked-language-model", *text(folder)],
+    "classification": classification,
+    "forecasting": forecasting,
+    "autoencoder": autoencoder,
+    "captioning": captioning,
+    "visual-question": questions,
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_fails_before_the_first_step_leaves_the_place_as_it_was(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of every task: after all that is prepared, at the last moment."""
+    data, own = tmp_path / "data", tmp_path / "own"
+    for folder in (data, own / "kept"):
+        folder.mkdir(parents=True)
+    (own / "notes.txt").write_text("mine")
+    command = ["train", *TASKS[task](data), "--steps", "1"]
+    made: list[set[str]] = []
+
+    def refuse(network: Any, *_: Any, state: Path, **__: Any) -> None:
+        made.append({path.name for path in state.parent.iterdir()})
+        raise UsageError("it cannot be")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "Trainer", refuse)
+        assert main([*command, "--out", str(tmp_path / "deep" / "er" / "run")]) == 2
+        assert main([*command, "--out", str(own)]) == 2
+    assert capsys.readouterr().err == "regard: it cannot be\n" * 2
+    assert len(made) == 2 and all("recipe.toml" in names for names in made), "or nothing was tested"
+    assert not (tmp_path / "deep").exists()
+    assert sorted(path.name for path in own.iterdir()) == ["kept", "notes.txt"]
+    assert main([*command, "--out", str(own)]) == 0, "and the name is free"
+    assert (own / "notes.txt").read_text() == "mine" and (own / "report.json").exists()
+
+
+def test_a_recipe_that_asks_for_what_is_not_there_can_be_mended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
+    for _ in range(2):
+        assert main([*command, "--set", "training.guided=0.1"]) == 2
+        assert "training.guided needs word alignments" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main(command) == 0
+
+
+def test_a_device_that_is_not_there_is_named_before_the_corpus_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--source", str(tmp_path / "none"), "--target", str(tmp_path / "none")]
+    assert main([*command, "--out", str(tmp_path / "run"), "--set", "training.device=gpu"]) == 2
+    assert capsys.readouterr().err == "regard: there is no device 'gpu': write auto, cpu, cuda, cuda:N or mps\n"
+
+
+def begun(tmp_path: Path, problem: BaseException, tokens: int, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Path:
+    """A training that ends with a problem after it has learned from so many tokens."""
+
+    def train(self: Any) -> str:
+        self.progress.tokens = tokens
+        raise problem
+
+    tree = {"data": {"source": str(tmp_path / "a.en"), "target": str(tmp_path / "a.de"), "tokenizer": "words"}}
+    tree |= {"model": {"dim": 8, "heads": 2}, "training": {"steps": 3, "precision": "fp32"}}
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "train", train)
+        with pytest.raises(type(problem)):
+            training.train(tree, tmp_path / "run", Console(quiet=True), **how)
+    return tmp_path / "run"
+
+
+def test_only_what_never_began_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translation(tmp_path)
+    assert not begun(tmp_path, RegardError("the loss became nan at step 1"), 0, monkeypatch).exists()
+    assert not begun(tmp_path, RuntimeError("out of memory"), 0, monkeypatch).exists()
+    run = begun(tmp_path, KeyboardInterrupt(), 0, monkeypatch)
+    assert (run / "recipe.toml").exists(), "what is prepared can be gone on with"
+    run = begun(tmp_path, RegardError("no"), 0, monkeypatch, resume=True)
+    assert (run / "recipe.toml").exists() and (run / "corpus").exists()
+    for name in ("recipe.toml", "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"):
+        (run / name).unlink(missing_ok=True)
+    run = begun(tmp_path, RegardError("the loss exploded"), 99, monkeypatch)
+    assert (run / "recipe.toml").exists(), "a training that has learned is kept"
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main(command) == 0
+    before = sorted(tmp_path.rglob("*"))
+    assert main(command) == 2
+    assert "already holds a run: add --resume" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_rate_reaches_its_peak_within_a_short_budget() -> None:
+    preset = {"learning_rate": 3e-3, "warmup": 300}
+    assert within_steps(preset, 100) == {"learning_rate": 3e-3, "warmup": 25}
+    assert within_steps(preset, 3)["warmup"] == 1
+    assert within_steps(preset, 1200) == within_steps(preset, 9000) == within_steps(preset, None) == preset
+    assert within_steps({"epochs": 3}, 100) == {"epochs": 3}
+
+
+@pytest.mark.parametrize("task", ["translation", "language-model"])
+def test_a_warm_up_that_somebody_chose_is_theirs(task: str, tmp_path: Path) -> None:
+    command = ["train", *TASKS[task](tmp_path), "--steps", "8"]
+    for name, more, warmup in (("own", ["--set", "training.warmup=50"], 50), ("preset", [], 2)):
+        assert main([*command, "--out", str(tmp_path / name), *more]) == 0
+        assert f"\nwarmup = {warmup}\n" in (tmp_path / name / "recipe.toml").read_text()
+    assert main([*command, "--out", str(tmp_path / "preset"), "--resume", "--steps", "9"]) == 0
+    assert "\nwarmup = 2\n" in (tmp_path / "preset" / "recipe.toml").read_text(), "and it is not changed on the way"
