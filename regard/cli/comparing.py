@@ -21,6 +21,7 @@ from regard.cli.app import (
     check_writable,
     tree_of,
 )
+from regard.cli.options import gold_options
 from regard.errors import UsageError
 
 
@@ -84,13 +85,15 @@ def align(
         check_writable(out, source, target, data, gold)
     pairs = given_pairs(files)
     model = Model.load(run, device)
+    with gold_options("--reversed-gold"):
+        links = None if gold is None else gold_links(gold, model, pairs, one_based=one_based, reverse=reversed_gold)
     found = Alignments(
         model,
         pairs,
         reverse=None if reverse is None else Model.load(reverse, device),
         heuristic=symmetrise,  # type: ignore[arg-type]
         wanted=wanted,
-        gold=None if gold is None else gold_links(gold, model, pairs, one_based=one_based, reverse=reversed_gold),
+        gold=links,
         tune=tune or 0,
     )
     lines = []
@@ -179,15 +182,16 @@ def compare(
     words += [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
     words += [] if one_based is None else ["--one-based" if one_based else "--zero-based"]
     words += [word for text in set_ or [] for word in ("--set", text)]
-    run_comparison(
-        tree,
-        attention.split(","),
-        minutes,
-        numbers,
-        out,
-        Console(soft_wrap=True, markup=False),
-        evaluation_pairs(source, target, data) if named else None,
-        None if gold is None else GoldFile(gold, one_based),
-        origin=origin,
-        command=shlex.join(words),
-    )
+    with gold_options():
+        run_comparison(
+            tree,
+            attention.split(","),
+            minutes,
+            numbers,
+            out,
+            Console(soft_wrap=True, markup=False),
+            evaluation_pairs(source, target, data) if named else None,
+            None if gold is None else GoldFile(gold, one_based),
+            origin=origin,
+            command=shlex.join(words),
+        )

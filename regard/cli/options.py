@@ -14,11 +14,12 @@ Tasks = Mapping[str, tuple[str, ...]]
 
 SEARCHING = ("translation", "captioning")
 DRAWING = (*SEARCHING, "language-model")
+SAMPLING, RANKING = ("temperature", "top_k", "top_p", "seed"), ("beam", "length_penalty")
 LAYERED = (*DRAWING, "masked-language-model", "forecasting")
 
 PREDICT: Tasks = {
     **dict.fromkeys(("beam", "nbest", "length_penalty", "prefix", "attention"), SEARCHING),
-    **dict.fromkeys(("sample", "temperature", "top_k", "top_p", "seed", "no_repeat_ngram"), DRAWING),
+    **dict.fromkeys(("sample", *SAMPLING, "no_repeat_ngram"), DRAWING),
     "max_tokens": ("captioning", "language-model"),
     **dict.fromkeys(("ensemble", "tree", "stream", "min_length_ratio", "max_length_ratio"), ("translation",)),
 }
@@ -51,26 +52,21 @@ INSTEAD = {
 }
 
 
-# What the reading of gold links calls its arguments, and what that is on the command line.
-GOLD = {
-    "one_based=False or True": "--zero-based or --one-based",
-    "one_based=False": "--zero-based",
-    "one_based=True": "--one-based",
-    "reverse=False": "leave out --reversed-gold",
-    "reverse=True": "--reversed-gold",
-}
-
-
 @contextmanager
-def gold_options(**changed: str) -> Iterator[None]:
-    """While gold links are read: what a sentence advises is named as this command line has it."""
+def gold_options(target_first: str = "turn its links round") -> Iterator[None]:
+    """While gold links are read: what a sentence advises is an option, and no argument of Python."""
+    named = {
+        "one_based=False or True": "--zero-based or --one-based",
+        "one_based=False": "--zero-based",
+        "one_based=True": "--one-based",
+        "reverse=False": "leave out --reversed-gold",
+        "reverse=True": target_first,
+    }
     try:
         yield
     except UsageError as error:
         sentence = str(error)
-        for argument, option in (
-            GOLD | {name: changed[name.split("=")[0]] for name in GOLD if name.split("=")[0] in changed}
-        ).items():
+        for argument, option in named.items():
             sentence = sentence.replace(f"({argument})", f"({option})")
         raise UsageError(sentence) from error
 
@@ -88,3 +84,22 @@ def check_options(context: typer.Context, folder: Path, tasks: Tasks) -> None:
         of = f"{', '.join(most)} and {last}" if most else last
         advice = INSTEAD.get((name, task), "leave it out")
         raise UsageError(f"--{name.replace('_', '-')} is of {of}, and {folder} is a run of {task}: {advice}")
+
+
+def check_drawing(context: typer.Context, folder: Path) -> None:
+    """UsageError for an option of drawing where nothing is drawn, and for one of searching where something is. With a
+    language model each option of drawing asks for it."""
+    from regard.run.folder import RunFolder
+
+    if RunFolder(folder).read_recipe().task not in SEARCHING:
+        return
+    drawn = context.params["sample"]
+    for name in RANKING if drawn else SAMPLING:
+        if context.params.get(name) is None:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if drawn:
+            raise UsageError(f"{option} says how to search, and --sample draws instead: leave out one of them")
+        raise UsageError(
+            f"{option} says how to draw, and without --sample the best output is searched for: add --sample"
+        )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from regard.cli.app import DataOption, DeviceOption, RunArgument, SourceOption, TargetOption, app
+from regard.cli.options import gold_options
 from regard.errors import UsageError
 
 
@@ -21,6 +22,10 @@ def probe(
     gold: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="gold links of the given pairs, to score each head's", show_default=False),
+    ] = None,
+    one_based: Annotated[
+        bool | None,
+        typer.Option("--one-based/--zero-based", help="what the gold links count from; seen if not given"),
     ] = None,
     pairs: Annotated[int, typer.Option(min=1, help="how many to look at, evenly over the files")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
@@ -43,6 +48,7 @@ def probe(
         )
     model = Model.load(run, device)
     lines = validation_pairs(model) if files is None else probed_pairs(files)
-    links = None if gold is None else gold_links(gold, model, lines)
+    with gold_options():
+        links = None if gold is None else gold_links(gold, model, lines, one_based=one_based)
     found = run_probe(model, lines, count=pairs, gold=links)
     print(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if as_json else str(found))

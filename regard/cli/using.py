@@ -27,7 +27,7 @@ from regard.cli.app import (
     check_writable,
     write_page,
 )
-from regard.cli.options import check_options
+from regard.cli.options import check_drawing, check_options
 from regard.cli.quoting import check_file
 from regard.errors import UsageError
 
@@ -81,6 +81,7 @@ def predict(
         return read_file(of)
 
     check_options(context, folder, options.PREDICT)
+    check_drawing(context, folder)
     if nbest > 1 and not jsonl:
         raise UsageError("--nbest gives several outputs a line, which plain lines cannot hold: add --jsonl")
     if tree and not jsonl:
@@ -118,7 +119,7 @@ def predict(
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     sampling = {name: value for name, value in given.items() if value is not None} if sample else None
     how = model.search(
-        beam=1 if stream and beam is None else beam,
+        beam=1 if stream and beam is None and not sample else beam,
         count=nbest,
         sampling=sampling,
         length_penalty=length_penalty,
@@ -138,7 +139,8 @@ def predict(
             print(f"line {number}: {note}", file=sys.stderr)
         text = prediction.text.replace("\n", " ")
         print(json.dumps(prediction.to_json(), ensure_ascii=False) if jsonl else text, flush=False)
-        if attention is not None and prediction.attention is not None and len(shown) < 500:
+        seen = prediction.source.strip() and prediction.attention is not None
+        if attention is not None and seen and len(shown) < 500:
             shown.append(prediction)
     sys.stdout.flush()
     if attention is not None:
@@ -197,7 +199,9 @@ def _say_captions(
     shown: list[Any] = []
     number = 0
     said = model.predict_stream(_kept(pictures, page), search=how, prefix=prefix, attention=look)
-    for number, caption in enumerate(said, start=1):  # noqa: B007 - it is the count in the end
+    for number, caption in enumerate(said, start=1):
+        for note in caption.notes:
+            print(f"line {number}: {note}", file=sys.stderr)
         print(json.dumps(caption.to_json(), ensure_ascii=False) if jsonl else caption.text, flush=False)
         if page is not None and caption.attention is not None and len(shown) < 100:
             shown.append((caption.text, caption.attention.map()))

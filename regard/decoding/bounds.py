@@ -21,13 +21,13 @@ def check_drawing(*, temperature: Any = 1.0, top_k: Any = 0, top_p: Any = 1.0, s
     """UsageError for the first of these that no draw can have."""
     if not (_number(temperature) and (temperature == 0 or COLDEST <= temperature <= HOTTEST)):
         raise UsageError(
-            f"temperature is {_shown(temperature)}: write 0 for the likeliest token, 1 for the model's own chances, or a "
+            f"temperature is {_digits(temperature)}: write 0 for the likeliest token, 1 for the model's own chances, or a "
             f"number from {COLDEST:f} to {HOTTEST:,.0f}"
         )
     if not (isinstance(top_k, Integral) and int(top_k) >= 0):
         raise UsageError(f"top_k is {_shown(top_k)}: write how many tokens to choose among, or 0 for all")
     if not (_number(top_p) and 0 < top_p <= 1):
-        raise UsageError(f"top_p is {_shown(top_p)}: write a share above 0 and up to 1, such as 0.9")
+        raise UsageError(f"top_p is {_digits(top_p)}: write a share above 0 and up to 1, such as 0.9")
     if not (isinstance(seed, Integral) and 0 <= int(seed) < SEEDS):
         raise UsageError(f"seed is {_shown(seed)}: write a whole number from 0 to {SEEDS - 1}")
 
@@ -60,14 +60,14 @@ def check_beam(beam: Any, nbest: Any) -> None:
 def check_length_penalty(value: Any) -> None:
     if not (_number(value) and 0 <= value <= PENALTY):
         raise UsageError(
-            f"length_penalty is {_shown(value)}: write 0 (rank by probability) or more, up to {PENALTY:g}; 1 is usual"
+            f"length_penalty is {_digits(value)}: write 0 (rank by probability) or more, up to {PENALTY:g}; 1 is usual"
         )
 
 
 def check_number(name: str, value: Any, advice: str, *, above: bool = False) -> None:
     """UsageError for what is no finite number from 0 or, if so asked, `above` it."""
     if not (_number(value) and (value > 0 if above else value >= 0)):
-        raise UsageError(f"{name} is {_shown(value)}: write {advice}")
+        raise UsageError(f"{name} is {_digits(value)}: write {advice}")
 
 
 def _number(value: Any) -> bool:
@@ -77,8 +77,10 @@ def _number(value: Any) -> bool:
         return False
 
 
+def _digits(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else _shown(value)
+
+
 def _shown(value: Any) -> str:
-    if isinstance(value, Real) and not isinstance(value, Integral):
-        return f"{float(value):g}"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"

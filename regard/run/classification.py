@@ -36,6 +36,7 @@ from regard.models.classifier import Classifier
 from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
+from regard.run.lines import check_lines, unknown_note
 from regard.run.pretrained import Pretrained, Thawing
 from regard.run.resuming import resumed
 from regard.tasks import classification
@@ -171,9 +172,8 @@ class ClassifierModel:
         return cls(network.to(build.device(device)).eval(), tokenizer, labels, recipe, folder.path.name)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One class for each text, in order. A text of nothing is classified by its end alone."""
-        if isinstance(texts, str):
-            raise UsageError("predict takes a list of texts: write model.predict([text])")
+        """One class for each text, in order. A text of nothing is classified by its end alone; `said` has none for it."""
+        check_lines(texts, "texts")
         return classification.predict(self.network, self.labels, self._ids(texts))
 
     def predict_stream(self, lines: Iterator[str]) -> Iterator[Prediction]:
@@ -210,16 +210,33 @@ class ClassifierModel:
         return scores, confusions(said, gold, 5)
 
     def said(self, lines: Iterator[str], *, jsonl: bool) -> Iterator[str]:
-        """What `regard predict` prints for each line: its class, or with `jsonl` the likeliest ones."""
-        for each in self.predict_stream(lines):
-            row = {"label": each.label, "probability": each.probability, "top": dict(each.top())}
-            yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
+        """What `regard predict` prints for each line: its class, or with `jsonl` the likeliest ones. A blank line gives a
+        blank class."""
+        rest = enumerate(lines, start=1)
+        while chunk := list(islice(rest, READ_AHEAD)):
+            texts = {number: line for number, line in chunk if line.strip()}
+            found = dict(zip(texts, self.predict(list(texts.values())), strict=True)) if texts else {}
+            for number, line in chunk:
+                if number not in found:
+                    yield json.dumps({"label": "", "probability": 0.0, "top": {}}) if jsonl else ""
+                    continue
+                each = found[number]
+                row = {"label": each.label, "probability": each.probability, "top": dict(each.top())}
+                if notes := self.notes(line):
+                    row["notes"] = notes
+                for note in notes:
+                    print(f"line {number}: {note}", file=sys.stderr)
+                yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
+
+    def notes(self, text: str) -> list[str]:
+        """What about a text deserves a word: that the model does not know some of it."""
+        return unknown_note(self._ids([text])[0])
 
     def shown(self, text: str, width: int, color: bool) -> str:
         """What `regard show` prints: the likeliest classes and what each word gave."""
         [found] = self.predict([text])
         rows = [f"{share:6.1%}  {label}" for label, share in found.top()]
-        return "\n".join([*rows, "", draw(self.attention(text), width=width, color=color)])
+        return "\n".join([*rows, "", draw(self.attention(text), width=width, color=color), *self.notes(text)])
 
     def save_page(self, text: str, path: Path) -> None:
         """Writes a page with the class and what each word gave, which opens offline."""

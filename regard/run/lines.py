@@ -8,6 +8,8 @@ from typing import Any
 from regard.batch import UNK
 from regard.errors import UsageError
 
+OF_PREFIX = "of the prefix "  # in what is noted
+
 
 def check_lines(given: Any, what: str = "lines") -> None:
     """UsageError for what is no list of texts."""

@@ -78,7 +78,7 @@ def prediction_json(
 def diagnostics_of(said: Prediction, model: Model) -> Diagnostics:
     """Of its attention where the model has any, else of its words alone."""
     seen = said.attention
-    if seen is not None:
+    if seen is not None and seen.target:
         sides = seen.source_words, seen.target_words, seen.source_word_of, seen.target_word_of
         return diagnose(seen.weights, said.log_probabilities, *sides)
     encoding = model.source_tokenizer.encode(said.source).first(model.recipe.data.max_length)

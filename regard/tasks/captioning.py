@@ -46,7 +46,7 @@ class Search:
         check_beam(self.beam, self.count)
         check_sampling(self.sampling)
         check_length_penalty(self.length_penalty)
-        check_count("no_repeat_ngram", self.no_repeat_ngram, 0, "the length that may not recur, or 0 for any")
+        check_count("no_repeat_ngram", self.no_repeat_ngram, 0, "0 (off) or the length that may not recur")
         check_count("max_length", self.max_length, 1, "how many tokens a caption may have, at least 1")
 
     @classmethod

@@ -221,10 +221,10 @@ class Search:
         check_sampling(self.sampling)
         check_length_penalty(self.length_penalty)
         check_number("coverage_penalty", self.coverage_penalty, "a number from 0, which is none")
-        check_count("no_repeat_ngram", self.no_repeat_ngram, 0, "the length that may not recur, or 0 for any")
-        of = "of the source's tokens, such as"
-        check_number("min_length_ratio", self.min_length_ratio, f"a number from 0, the share {of} 0.5")
-        check_number("max_length_ratio", self.max_length_ratio, f"a number above 0, how many times {of} 2", above=True)
+        check_count("no_repeat_ngram", self.no_repeat_ngram, 0, "0 (off) or the length that may not recur")
+        least, most = (f"how many tokens an output {verb} have for each of the source's" for verb in ("must", "may"))
+        check_number("min_length_ratio", self.min_length_ratio, f"{least}, from 0")
+        check_number("max_length_ratio", self.max_length_ratio, f"{most}, above 0", above=True)
 
     @classmethod
     def of(cls, part: DecodingPart, max_length: int) -> Search:

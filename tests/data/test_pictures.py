@@ -97,9 +97,17 @@ def test_three_axes_are_grey_pictures_even_if_the_last_has_three() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "cannot be read as a .npz file"),
-        (b"no pictures at all\n", "cannot be read as a .npz file"),
-        (b"PK\x03\x04 cut off", "cannot be read as a .npz file"),
+        (b"", "is no .npz file of pictures, or was cut off: give one with an array 'images', or a folder"),
+        (b"\x89PNG\r\n\x1a\n", "is no .npz file of pictures"),
+        (bytes(range(256)) * 9, "is no .npz file of pictures"),
+        (
+            b"no pictures at all\n",
+            "is no .npz file of pictures, or was cut off: give one with an array 'images', or a folder",
+        ),
+        (
+            b"PK\x03\x04 cut off",
+            "is no .npz file of pictures, or was cut off: give one with an array 'images', or a folder",
+        ),
         ({"labels": np.zeros(3)}, "has no array 'images' but labels"),
         ({}, "has no array 'images' but nothing"),
         ({"images": np.zeros((3, 5, 7))}, "of type float64"),
@@ -107,7 +115,10 @@ def test_three_axes_are_grey_pictures_even_if_the_last_has_three() -> None:
         ({"images": np.zeros((5, 7), np.uint8)}, r"the shape \[5, 7\]"),
         ({"images": np.zeros((3, 5, 7, 4), np.uint8)}, r"the shape \[3, 5, 7, 4\]"),
         ({"images": np.zeros((0, 5, 7), np.uint8)}, r"the shape \[0, 5, 7\]"),
-        ({"images": np.array([{}], dtype=object)}, "cannot be read as a .npz file"),
+        (
+            {"images": np.array([{}], dtype=object)},
+            "is no .npz file of pictures, or was cut off: give one with an array 'images', or a folder",
+        ),
     ],
 )
 def test_what_holds_no_pictures_is_one_sentence(tmp_path: Path, content: Any, said: str) -> None:
@@ -118,7 +129,7 @@ def test_what_holds_no_pictures_is_one_sentence(tmp_path: Path, content: Any, sa
         np.savez(path, **content)
     with pytest.raises(UsageError, match=said) as error:
         read_pictures(path)
-    assert "\n" not in str(error.value) and "x.npz" in str(error.value)
+    assert "\n" not in str(error.value) and "x.npz" in str(error.value) and "pickle" not in str(error.value)
 
 
 def test_a_truncated_file_and_none_at_all(tmp_path: Path) -> None:
@@ -126,7 +137,7 @@ def test_a_truncated_file_and_none_at_all(tmp_path: Path) -> None:
     data = (tmp_path / "x.npz").read_bytes()
     for length in (1, 40, len(data) // 2, len(data) - 1):
         (tmp_path / "y.npz").write_bytes(data[:length])
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="or was cut off"):
             read_pictures(tmp_path / "y.npz")
     with pytest.raises(UsageError, match="does not exist"):
         read_pictures(tmp_path / "none.npz")

@@ -16,6 +16,7 @@ import regard
 from regard.cli import main
 from regard.errors import UsageError
 from regard.run.autoencoder.model import PictureModel
+from regard.run.loading import examples
 
 KEYS = [
     "task=autoencoder", "training.device=cpu", "model.width=12", "model.code_channels=1", "training.batch=32",
@@ -240,7 +241,7 @@ def test_commands_for_text_say_which_ones_are_for_pictures(
         (["model.widht=3"], "train.npz", "there is no key 'model.widht'; did you mean 'model.width'?"),
         (["data.height=13"], "train.npz", "have height 12, and data.height is 13"),
         ([], "none.npz", "none.npz does not exist"),
-        ([], "broken.npz", "broken.npz cannot be read as a .npz file"),
+        ([], "broken.npz", "broken.npz is no .npz file of pictures, or was cut off"),
         ([], "empty", "empty holds no pictures"),
         ([], "photos", "b.png is a broken picture"),
     ],
@@ -263,6 +264,19 @@ def test_too_few_pictures_to_keep_some_apart(folder: Path, tmp_path: Path, capsy
     assert train(folder, tmp_path / "run", data="one.npz") == 1
     assert "1 pictures are too few to keep some for validation" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_fewer_training_pictures_than_components_are_said(folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", images=bars(21, 3))
+    more = ("--steps", "1", "--valid-data", str(folder / "one.npz"))
+    assert train(tmp_path, tmp_path / "run", "model.code_channels=3", data="few.npz", more=more) == 0
+    [note] = PictureModel.load(tmp_path / "run", "cpu").evaluate(folder / "one.npz").notes
+    assert note == "no principal components: 27 of them come from as many training pictures, of which there are 21"
+
+
+def test_what_to_try_is_what_a_run_can_do(run: Path, cleaner: Path) -> None:
+    assert examples(run) == [f"regard compress {run} IN.png OUT", f"regard evaluate {run} --data FILE"]
+    assert examples(cleaner)[0] == f"regard denoise {cleaner} NOISY.png CLEAN.png"
 
 
 def test_without_the_training_pictures_there_are_no_principal_components_and_it_says_so(

@@ -170,8 +170,14 @@ def test_show_lays_the_attention_over_the_picture(
     capsys.readouterr()
     assert main(["show", str(run), str(picture), "--layer", "1"]) == 2
     assert "there is no layer 1: this model has layers 0 to 0" in capsys.readouterr().err
-    assert main(["show", str(run), str(picture), "--png", str(picture)]) == 2
-    assert "is what is to be read" in capsys.readouterr().err
+    before = picture.read_bytes()
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{picture}\n")
+    for arguments in (["show", picture, "--png"], ["show", picture, "--html"], ["predict", listed, "--attention"]):
+        assert main([arguments[0], str(run), *map(str, arguments[1:]), str(picture)]) == 2
+        assert "is what is to be read" in capsys.readouterr().err and picture.read_bytes() == before
+    assert main(["show", str(run), str(picture), "--png", str(png), "--html", str(png)]) == 2
+    assert "name two files" in capsys.readouterr().err
 
 
 def test_regard_load_gives_the_captioner(run: Path, corpus: Path) -> None:
@@ -259,6 +265,10 @@ def test_one_file_with_splits_and_one_without(corpus: Path, tmp_path: Path, caps
     assert json.loads((out / "report.json").read_text())["pictures"] == 5
     assert main(["evaluate", str(out), "--data", str(whole), "--split", "test", "--beam", "1"]) == 0
     assert "3 inputs, beam 1" in capsys.readouterr().out
+    assert main(["evaluate", str(out), "--data", str(whole), "--split", "val", "--beam", "1"]) == 2
+    assert 'no line with "split": "val"' in capsys.readouterr().err
+    assert main(["evaluate", str(out), "--data", str(corpus / "valid.jsonl"), "--split", "test"]) == 2
+    assert 'no line with "split": "test": no line has one, so leave it out' in capsys.readouterr().err
 
     wrong = main(["train", "--data", str(whole), "--out", str(tmp_path / "no"), *settings("data.valid_split=val")])
     assert wrong == 2 and 'no line with "split": "val" to validate on, but "dev", "test"' in capsys.readouterr().err
@@ -277,12 +287,20 @@ BAD = {
         lambda f: (f / "train.jsonl").write_text('{"image": "train-0.png"}\n'),
         'line 1: "captions" is missing: write "captions": ["…", "…"]',
     ),
-    "no file": (lambda f: (f / "images" / "train-3.png").unlink(), "train-3.png does not exist: check"),
+    "no file": (
+        lambda f: (f / "images" / "train-3.png").unlink(),
+        "train-3.png does not exist: check the picture's name",
+    ),
     "cut off": (
         lambda f: (f / "images" / "train-3.png").write_bytes((f / "images" / "train-3.png").read_bytes()[:90]),
         "train-3.png is a broken picture",
     ),
+    "which line": (
+        lambda f: (f / "images" / "train-3.png").write_bytes((f / "images" / "train-3.png").read_bytes()[:90]),
+        "train.jsonl, line 4: ",
+    ),
     "no picture": (lambda f: (f / "images" / "valid-1.png").write_text("text"), "valid-1.png is no picture"),
+    "line of the other file": (lambda f: (f / "images" / "valid-1.png").write_text("text"), "valid.jsonl, line 2: "),
     "no JSONL": (lambda f: (f / "train.jsonl").unlink(), "train.jsonl does not exist"),
 }
 
@@ -306,11 +324,18 @@ def test_pictures_that_cannot_be_captioned(
 ) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("no.png\n", encoding="utf-8")
+    rows = [{"image": name, "captions": ["a"]} for name in (str(corpus / "images" / "valid-1.png"), "cut.png")]
+    (tmp_path / "cut.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     cut = tmp_path / "cut.png"
     cut.write_bytes((corpus / "images" / "valid-0.png").read_bytes()[:80])
     for arguments, sentence in (
         (["predict", str(run), str(listed)], "no.png does not exist: check the path of the picture"),
-        (["predict", str(run), str(cut)], "cut.png is a broken picture"),
+        (["predict", str(run), str(cut)], f"regard: {cut} is a broken picture"),
+        (["predict", str(run), str(tmp_path / "cut.jsonl")], "cut.jsonl, line 2: "),
+        (
+            ["evaluate", str(run), "--data", str(tmp_path / "cut.jsonl")],
+            f"cut.jsonl, line 2: {cut} is a broken picture",
+        ),
         (["show", str(run), str(tmp_path)], "is a folder: give the file of a picture"),
         (["predict", str(run), str(listed), "--max-length-ratio", "2"], "use --max-tokens"),
         (["evaluate", str(run)], "give --data FILE.jsonl"),

@@ -102,6 +102,14 @@ def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
     bad.write_text("soup\tfod\n", encoding="utf-8")
     fails(["evaluate", str(folder / "run"), "--data", str(bad)], "line 1", "'fod'", "did you mean 'food'")
     fails(["evaluate", str(folder / "run")], "--source FILE")
+    part = tmp_path / "part.tsv"
+    part.write_bytes(b"soup\tfood\n\tfood\nsoup\t \ns\xffp\tfood\nsou\xffp\tfood\nsoup\t\n")
+    assert main(["evaluate", str(folder / "run"), "--data", str(part)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"left out of the 6 lines of {part}: 1 line, blank text (line 2)",
+        f"left out of the 6 lines of {part}: 2 lines, blank label (line 3, 6)",
+        f"left out of the 6 lines of {part}: 2 lines, text is not UTF-8 (line 4, 5)",
+    ]
     one = tmp_path / "one.tsv"
     one.write_text("a\tx\nb\tx\n", encoding="utf-8")
     keys = settings(SHARED)

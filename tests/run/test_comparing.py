@@ -7,6 +7,7 @@ import json
 import math
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ import regard.run.comparing.alone as alone
 import regard.run.comparing.compare as comparing
 from regard.cli import main
 from regard.config import read_toml, write_toml
+from regard.data import TextPairs
+from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.run import Model, RunFolder
 from regard.run.comparing.alone import Memory, memory_of, train_alone
 from regard.run.comparing.comparison import Comparison, Measurement, Row, scored
-from regard.run.comparing.measuring import entropy, training_speed
+from regard.run.comparing.measuring import GoldFile, entropy, training_speed
 
 TREE = {
     "data": {"tokenizer": "words"},
@@ -171,6 +174,53 @@ def test_bad_wishes_are_one_sentence_before_anything_is_trained(
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1
     assert sorted(path.name for path in out.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda lines: lines[:-1], "are 12, but the sentences are 13"),
+        (lambda lines: ["0-x", *lines[1:]], "line 1: '0-x' is not a link"),
+        (lambda lines: [*lines[:4], "0-0 99-0", *lines[5:]], "line 5: '99-0' names source word 99"),
+        (lambda lines: ["1-1", *[""] * 12], "say which (--zero-based or --one-based)"),
+    ],
+)
+def test_gold_links_are_checked_before_anything_is_trained(
+    change: Callable[[list[str]], list[str]],
+    sentence: str,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gold = tmp_path / "gold"
+    gold.write_text("\n".join(change((corpus / "test.gold").read_text().splitlines())) + "\n")
+    assert compare(corpus, tmp_path / "out", "none,dot", "--gold", str(gold)) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err and "=True" not in said.err and said.err.count("\n") == 1
+    assert "[1 of" not in said.out and not (tmp_path / "out").exists()
+
+
+def test_gold_links_of_words_that_may_be_spelled_are_refused_past_all_their_characters(tmp_path: Path) -> None:
+    for name, text in (("a", "cat\ndoor\n"), ("b", "K AE T\nD AO R\n"), ("gold", "0-0 2-2\n3-2\n")):
+        (tmp_path / name).write_text(text)
+    pairs = TextPairs(tmp_path / "a", tmp_path / "b")
+    GoldFile(tmp_path / "gold").check(pairs)
+    (tmp_path / "gold").write_text("0-0 2-2\n6-2\n")
+    with pytest.raises(UsageError, match="line 2: '6-2' names source word 6"):
+        GoldFile(tmp_path / "gold").check(pairs)
+
+
+def test_evaluation_files_that_do_not_go_together_are_said_before_anything_is_trained(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.tgt"
+    short.write_text("a b\n")
+    blank = tmp_path / "blank.tgt"
+    blank.write_text("\n" * 13)
+    for target, sentence in ((short, "test.src has 13 lines and"), (blank, "has no pair to score")):
+        assert compare(corpus, tmp_path / "out", "none", "--target", str(target)) == 2
+        said = capsys.readouterr()
+        assert sentence in said.err and "[1 of" not in said.out and not (tmp_path / "out").exists()
 
 
 def test_a_recipe_without_budget_data_or_validation_files_is_said(

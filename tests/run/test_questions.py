@@ -153,8 +153,9 @@ def test_show_writes_a_page_and_a_picture_of_answer_places_and_words(
         and pixels[150, 180].tolist() == [220, 20, 20]
     )
     before = picture.read_bytes()
-    assert main(["show", str(folder / "run"), asked, "--png", str(picture)]) == 2
-    assert "is what is to be read" in capsys.readouterr().err and picture.read_bytes() == before
+    for option in ("--png", "--html"):
+        assert main(["show", str(folder / "run"), asked, option, str(picture)]) == 2
+        assert "is what is to be read" in capsys.readouterr().err and picture.read_bytes() == before
     assert main(["show", str(folder / "run"), asked, "--head", "0"]) == 2
     assert "--head is of" in capsys.readouterr().err
 
@@ -290,7 +291,25 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     fails(trained({"image": "none.png", "question": "what?", "answer": "x"}), "none.png does not exist", "bad.jsonl")
     fails(trained({"image": picture, "question": "what?", "answer": "x"}), "only the class 'x'")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    fails(trained({"image": "broken.png", "question": "what?", "answer": "x"}), "broken.png is")
+    broken = {"image": "broken.png", "question": "what?", "answer": "x"}
+    fails(trained(broken), "bad.jsonl, line 1: ", "broken.png is")
+    fails(["evaluate", str(folder / "run"), "--data", str(tmp_path / "bad.jsonl")], "'x' is none of the 3")
+    (tmp_path / "bad.jsonl").write_text("\n" + json.dumps(broken | {"answer": "red"}) + "\n")
+    fails(["evaluate", str(folder / "run"), "--data", str(tmp_path / "bad.jsonl")], "bad.jsonl, line 2: ", "broken.png")
+    for row, words in (
+        (json.dumps({"image": picture}), '"question" is missing'),
+        (json.dumps({"question": "what?"}), '"image" is missing'),
+        (json.dumps({"image": picture, "question": 3}), '"question" is no text'),
+        ("[]", "is no object"),
+        ("{", "is not JSON"),
+        (json.dumps({"image": str(tmp_path / "broken.png"), "question": "what?"}), "broken.png is"),
+    ):
+        (tmp_path / "asked.jsonl").write_text(f"\n{row}\n")
+        fails(
+            ["predict", str(folder / "run"), str(tmp_path / "asked.jsonl")],
+            f"{tmp_path / 'asked.jsonl'}, line 2",
+            words,
+        )
     fails(trained({"image": picture, "question": "?", "answer": "x"}, "model.fusion=paralel"), "fusion", "parallel")
     fails(trained({"image": picture, "question": "?", "answer": "x"}, "training.batch_tokens=99"), "set batch")
     assert not (tmp_path / "r").exists()

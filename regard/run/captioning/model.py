@@ -23,6 +23,7 @@ from regard.models.captioning import ImageCaptioner
 from regard.run.captioning.data import captioned, check_split, plain, shape_of
 from regard.run.evaluating import Evaluation
 from regard.run.folder import RunFolder
+from regard.run.lines import OF_PREFIX, unknown_note
 from regard.run.pictures import ENDINGS
 from regard.tasks import captioning
 from regard.tasks.captioning import Search
@@ -44,6 +45,7 @@ class Caption:
     log_probabilities: list[float]
     attention: PictureAttention | None = None
     alternatives: list[Caption] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self, nbest: bool = True) -> dict[str, Any]:
         """Plain values for a line of JSON; `places` are row and column, from 0, that each word looked at most."""
@@ -138,13 +140,14 @@ class CaptionModel:
         how = search if search is not None else self.search(beam=beam, count=nbest, sampling=sample)
         filled = [i for i, picture in enumerate(pictures) if str(picture).strip()]
         captions = [Caption(str(picture), "", 0.0, [], []) for picture in pictures]
+        begin = None if prefix is None else self.tokenizer.encode(plain(prefix, self.recipe.data)).ids
+        notes = unknown_note(begin or (), OF_PREFIX)
         for start in range(0, len(filled), READ_AHEAD):
             chosen = filled[start : start + READ_AHEAD]
             pixels = np.stack([read_picture(pictures[i], self.shape) for i in chosen])
-            begin = None if prefix is None else self.tokenizer.encode(plain(prefix, self.recipe.data)).ids
             found = captioning.search(self.network, pixels, how, begin)
             for i, seen, hypotheses in zip(chosen, pixels, found, strict=True):
-                said = [self._caption(str(pictures[i]), hypothesis) for hypothesis in hypotheses]
+                said = [self._caption(str(pictures[i]), hypothesis, notes) for hypothesis in hypotheses]
                 looked = self._looked(Path(pictures[i]), seen, hypotheses[0]) if attention else None
                 captions[i] = replace(said[0], attention=looked, alternatives=said if how.count > 1 else [])
         return captions
@@ -155,13 +158,14 @@ class CaptionModel:
         while chunk := list(islice(rest, READ_AHEAD)):
             yield from self.predict(chunk, **options)
 
-    def _caption(self, source: str, hypothesis: Hypothesis) -> Caption:
+    def _caption(self, source: str, hypothesis: Hypothesis, notes: list[str]) -> Caption:
         return Caption(
             source=source,
             text=self.tokenizer.decode(hypothesis.ids),
             score=hypothesis.score,
             tokens=self.tokenizer.tokens(hypothesis.ids),
             log_probabilities=list(hypothesis.log_probabilities),
+            notes=notes,
         )
 
     def _looked(self, path: Path, pixels: UInt8[np.ndarray, "H W C"], hypothesis: Hypothesis) -> PictureAttention:

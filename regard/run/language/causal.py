@@ -14,25 +14,26 @@ import numpy as np
 import torch
 
 from regard.attention import attends
-from regard.batch import BOS, SPECIAL_TOKENS, UNK
+from regard.batch import BOS, SPECIAL_TOKENS
 from regard.build.language import language_model as new_network
 from regard.config.language import LanguageModelRecipe, SayingPart
 from regard.data import Tokenizer
 from regard.data.text import TextCorpus
-from regard.decoding import Constraints, sample
-from regard.errors import UsageError
+from regard.decoding import Constraints, check_count, sample
 from regard.evaluation import Score
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
 from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_confidence, with_weights
 from regard.run.language.reading import read_text_recipe, read_tokenizer
+from regard.run.lines import check_lines, unknown_note
 from regard.tasks import language_model
 from regard.tasks.language_model import Sampling
 from regard.view import AttentionMap
 
 READ_AHEAD = 512  # lines that are sorted by length together
 ROWS = 64  # prompts that go on side by side
+MANY = 0.001  # of a text's tokens: if more are unknown, how likely it is says too little of it
 
 
 def likelihood_scores(found: language_model.Likelihood, context: int) -> list[Score]:
@@ -52,6 +53,9 @@ class How:
 
     sampling: Sampling
     max_tokens: int
+
+    def __post_init__(self) -> None:
+        check_count("max_tokens", self.max_tokens, 1, "how many tokens to say, at least 1")
 
     @classmethod
     def of(
@@ -121,19 +125,22 @@ class LanguageModel:
         """A Transformer is at home in the places it was trained in; a state has none."""
         return None if isinstance(self.network, RecurrentLanguageModel) else self.context
 
-    def predict(self, lines: Sequence[str], how: How | None = None, *, first: int = 0) -> list[Continuation]:
+    def predict(
+        self, lines: Sequence[str], how: How | None = None, *, first: int = 0, from_nothing: bool = True
+    ) -> list[Continuation]:
         """One continuation per line, in order. `first` is the number of the first line: each is drawn with the seed
-        and its own number, so what is drawn for one depends on no other."""
-        if isinstance(lines, str):
-            raise UsageError("predict takes a list of lines: write model.predict([line])")
+        and its own number, so what is drawn for one depends on no other. A blank line begins a text `from_nothing`, or
+        else stays blank."""
+        check_lines(lines)
         how = how or self.how()
-        if how.max_tokens < 1:
-            raise UsageError(f"max_tokens is {how.max_tokens}: write how many tokens to say, at least 1")
+        said = (
+            {} if from_nothing else {i: Continuation(line, "", []) for i, line in enumerate(lines) if not line.strip()}
+        )
         prompts = self.tokenizer.encode_batch(lines)
         reach = self._reach
-        short = [i for i, ids in enumerate(prompts) if reach is None or len(ids) + how.max_tokens <= reach]
+        asked = [i for i in range(len(lines)) if i not in said]
+        short = [i for i in asked if reach is None or len(prompts[i]) + how.max_tokens <= reach]
         short.sort(key=lambda i: len(prompts[i]))
-        said: dict[int, Continuation] = {}
         for start in range(0, len(short), ROWS):
             chosen = short[start : start + ROWS]
             found = self._side_by_side([prompts[i] for i in chosen], how, [first + i for i in chosen])
@@ -144,15 +151,17 @@ class LanguageModel:
                 said[i] = Continuation(line, text, self.tokenizer.tokens(self.tokenizer.encode_batch([text])[0]))
         return [self._noted(said[i], prompts[i]) for i in range(len(lines))]
 
-    def predict_stream(self, lines: Iterable[str], how: How | None = None) -> Iterator[Continuation]:
+    def predict_stream(
+        self, lines: Iterable[str], how: How | None = None, *, from_nothing: bool = True
+    ) -> Iterator[Continuation]:
         """`predict` for any number of lines, a few hundred at a time, in order."""
         rest, first = iter(lines), 0
         while chunk := list(islice(rest, READ_AHEAD)):
-            yield from self.predict(chunk, how, first=first)
+            yield from self.predict(chunk, how, first=first, from_nothing=from_nothing)
             first += len(chunk)
 
     def stream(self, prompt: str, how: How | None = None, *, number: int = 0) -> Iterator[str]:
-        """What comes after a prompt, piece by piece while it is said."""
+        """What comes after a prompt, piece by piece while it is said. A blank one begins from nothing."""
         how = how or self.how()
         return language_model.continue_text(
             self.network,
@@ -185,20 +194,24 @@ class LanguageModel:
         return Continuation(line, text, self.tokenizer.tokens(ids[len(prompt) :]))
 
     def _noted(self, said: Continuation, prompt: list[int]) -> Continuation:
-        unknown = sum(token == UNK for token in prompt)
-        notes = [f"{unknown} of {len(prompt)} tokens are unknown to the model"] if unknown else []
-        return replace(said, notes=notes)
+        return replace(said, notes=unknown_note(prompt))
 
     def likelihood(self, corpus: TextCorpus) -> language_model.Likelihood:
         """How likely a text is."""
         return language_model.measure(self.network, corpus, context=self.context)
 
     def evaluate(self, corpus: TextCorpus) -> TextEvaluation:
-        return TextEvaluation(self.name, len(corpus), likelihood_scores(self.likelihood(corpus), self.context))
+        found, notes = self.likelihood(corpus), []
+        if found.unknown > MANY * found.tokens:
+            notes.append(
+                f"{found.unknown:,} of {found.tokens:,} tokens ({found.unknown / found.tokens:.1%}) are unknown to the model "
+                "and easier to say than what they hide: bits per character and perplexity look better than they are"
+            )
+        return TextEvaluation(self.name, len(corpus), likelihood_scores(found, self.context), notes)
 
     def said(self, lines: Iterable[str], *, jsonl: bool, how: How | None = None) -> Iterator[str]:
-        """What `regard predict` prints for each line: the line and what comes after it."""
-        for number, each in enumerate(self.predict_stream(lines, how), start=1):
+        """What `regard predict` prints for each line: the line and what comes after it. A blank line stays blank."""
+        for number, each in enumerate(self.predict_stream(lines, how, from_nothing=False), start=1):
             for note in each.notes:
                 print(f"line {number}: {note}", file=sys.stderr)
             text = each.whole.replace("\n", " ")
@@ -206,7 +219,10 @@ class LanguageModel:
 
     def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
         """What `regard evaluate` prints."""
-        return self.evaluate(text_named(source, target, data, self.recipe.data.unit, self.tokenizer)).said(as_json)
+        found = self.evaluate(text_named(source, target, data, self.recipe.data.unit, self.tokenizer))
+        for note in found.notes:
+            print(note, file=sys.stderr)
+        return found.said(as_json)
 
     def look(self, text: str) -> AttentionMap | None:
         """What each token of a text, of its end where that is longer than the context, was said by looking at: a row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,11 +54,12 @@ def with_confidence(
 
 @dataclass(frozen=True)
 class TextEvaluation:
-    """What `regard evaluate` says of a language model."""
+    """What `regard evaluate` says of a language model. `notes` is what deserves a word about the text."""
 
     run: str
     documents: int
     scores: list[Score]
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {"run": self.run, "documents": self.documents, "scores": [s.to_json() for s in self.scores]}

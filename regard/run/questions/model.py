@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +14,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from regard import build
-from regard.batch import UNK
 from regard.build.visual_question import visual_question
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
@@ -26,6 +26,7 @@ from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.run.folder import RunFolder
+from regard.run.lines import unknown_note
 from regard.run.pictures import ENDINGS
 from regard.run.questions.data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
 from regard.tasks import visual_question as task
@@ -140,10 +141,11 @@ class QuestionModel:
 
     def said(self, lines: Iterable[str], *, jsonl: bool, name: str = "the input") -> Iterator[str]:
         """What `regard predict` prints for each line `{"image": …, "question": …}` of what is called `name`: the answer,
-        or with `jsonl` the likeliest ones. A blank line gives a blank answer."""
+        or with `jsonl` the likeliest ones. A blank line gives a blank answer, and so does a blank question."""
         rest = enumerate(lines, start=1)
         while chunk := list(islice(rest, READ_AHEAD)):
             asked = {number: _asked(f"{name}, line {number}", line) for number, line in chunk if line.strip()}
+            asked = {number: (image, question) for number, (image, question) in asked.items() if question.strip()}
             try:
                 found = dict(zip(asked, self.predict(list(asked.values())), strict=True)) if asked else {}
             except PictureError as error:
@@ -157,6 +159,8 @@ class QuestionModel:
                 row = {"answer": each.label, "probability": each.probability, "top": dict(each.top())}
                 if notes := self.notes(asked[number][1]):
                     row["notes"] = notes
+                for note in notes:
+                    print(f"line {number}: {note}", file=sys.stderr)
                 yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
 
     def shown(self, text: str, width: int, color: bool) -> str:
@@ -167,10 +171,10 @@ class QuestionModel:
         return "\n".join([drawn, *self.notes(question)])
 
     def notes(self, question: str) -> list[str]:
-        """What about a question deserves a word: that the model does not know some of it."""
+        """What about a question deserves a word: that the model does not know some of it, or that there is nothing to
+        know in it, such as signs alone."""
         [(_, ids)] = self._ids([(0, question)])
-        unknown = ids.count(UNK)
-        return [f"{unknown} of {len(ids)} tokens are unknown to the model"] if unknown else []
+        return unknown_note(ids) if ids else ["the question has no word to read"]
 
     def save_page(self, text: str, path: Path) -> None:
         """Writes a page of what `shown` prints, which opens offline."""

@@ -16,7 +16,7 @@ from regard.decoding import Hypothesis, Trees
 from regard.errors import UsageError
 from regard.models import EncoderDecoder, Ensemble
 from regard.run.folder import RunFolder
-from regard.run.lines import check_lines, check_prefixes, unknown_note
+from regard.run.lines import OF_PREFIX, check_lines, check_prefixes, unknown_note
 from regard.run.translation.prediction import Prediction, attention_map, attention_weights
 from regard.run.translation.scoring import scored
 from regard.run.translation.steering import edits_of, resolved, steered
@@ -26,7 +26,6 @@ from regard.training.checkpoint import load_parameters, load_tensors
 from regard.view import AttentionMap
 
 READ_AHEAD = 512  # lines that are sorted by length together
-OF_PREFIX = "of the prefix "  # in what is noted
 
 
 class Model:

@@ -23,9 +23,10 @@ END = SPECIAL_TOKENS[EOS]
 class Prediction:
     """`score` is the log-probability of the whole output, its end included; `tokens` are what it was said in.
 
-    `attention` is there if it was asked for and the model has any; that of a line without a word has no row. `alternatives` are the n-best outputs, this one
-    first, if more than one was asked for. `notes` says what about the input, or its prefix, deserves a word. `tree` is what the search
-    considered, and `steering` what edits did, if they were asked for. `ids` are the numbers of the tokens.
+    `attention` is there if it was asked for and the model has any; that of a line without a word has no row.
+    `alternatives` are the n-best outputs, this one first, if more than one was asked for. `notes` says what about the
+    input, or what the output must begin with, deserves a word. `tree` is what the search considered, and `steering` what
+    edits did, if they were asked for. `ids` are the numbers of the tokens.
     """
 
     source: str

@@ -142,6 +142,9 @@ def test_pairs_of_a_table_are_aligned_too(runs: Path, tmp_path: Path, capsys: py
     capsys.readouterr()
     assert main(["align", str(runs / "there"), "--data", str(file), "--head", "0", "--layer", "0"]) == 0
     assert capsys.readouterr().out == "0-1 1-0\n\n0-0\n"
+    file.write_bytes("eins\tone\nfünf\tfive\n".encode("latin1"))
+    assert main(["align", str(runs / "there"), "--data", str(file)]) == 2
+    assert "pairs.tsv, line 2: byte 2 of the source is not UTF-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,18 @@ def test_pairs_of_a_table_are_aligned_too(runs: Path, tmp_path: Path, capsys: py
         (["--head", "-1"], "--head -1 is no head"),
         (["--shift", "both"], "the shift is 'both'; it must be output or input"),
         (["--target", "short.gold"], r"differ in length: line 3 has no target"),
-        (["--target", "latin1.txt"], r"latin1\.txt, line 2 is not UTF-8: save it as UTF-8"),
+        (["--target", "latin1.txt"], r"regard: latin1\.txt, line 2, byte 2 is not UTF-8: save the file as UTF-8"),
+        (["--source", "latin1.txt"], r"regard: latin1\.txt, line 2, byte 2 is not UTF-8"),
+        (["--target", "binary"], r"regard: binary is a binary file"),
+        (
+            ["--gold", "far.gold", "--zero-based"],
+            r"'9-1' names source word .* \(--(one|zero)-based\) or .* \(--reversed-gold\)",
+        ),
+        (
+            ["--gold", "far.gold", "--one-based", "--reversed-gold"],
+            r"\(--zero-based\) or .* \(leave out --reversed-gold",
+        ),
+        (["--gold", "vague.gold"], r"say which \(--zero-based or --one-based\)"),
         (["--out", "."], "is a folder: name a file to write"),
     ],
 )
@@ -167,6 +181,9 @@ def test_wrong_use_is_one_sentence(
     monkeypatch.chdir(runs)
     Path("short.gold").write_text("1-1\n1-1\n")
     Path("latin1.txt").write_bytes("eins\nfünf\n".encode("latin1"))
+    Path("binary").write_bytes(bytes(range(256)) * 9 + bytes(99))
+    Path("far.gold").write_text("9-1\n" + 26 * "\n")
+    Path("vague.gold").write_text("1-1\n" + 26 * "\n")
     capsys.readouterr()
     assert main(["align", *given(runs), *more]) == 2
     said = capsys.readouterr()

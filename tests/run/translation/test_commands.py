@@ -162,7 +162,21 @@ def test_evaluate_scores_and_compares(run: Path, corpus: Path, capsys: pytest.Ca
     assert report["scores"][0]["value"] > 90 and report["sentences"] == 60
     assert report["paired"][0]["p_value"] == 1.0
     assert main(["evaluate", str(run), *files(corpus, "valid")]) == 0
-    assert "BLEU" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "BLEU" in said.out and said.err == ""
+
+
+def test_evaluate_says_which_lines_it_leaves_out(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in.src").write_text("one\n\ntwo\n\n", encoding="utf-8")
+    (tmp_path / "in.tgt").write_text("eins\nzwei\n \ndrei\n", encoding="utf-8")
+    assert main(["evaluate", str(run), *files(tmp_path, "in"), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["sentences"] == 1
+    name = f"left out of the 4 lines of {tmp_path / 'in.src'} and {tmp_path / 'in.tgt'}"
+    assert said.err.splitlines() == [
+        f"{name}: 2 lines have an empty source and a target (line 2, 4)",
+        f"{name}: 1 line has an empty target and a source (line 3)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,6 @@ def test_wrong_use_is_a_sentence(recipe: dict[str, Any], tmp_path: Path) -> None
         regard.train(tmp_path / "none.toml", tmp_path / "x")
     with pytest.raises(UsageError, match="learning_rat"):
         regard.train(recipe | {"training": {"learning_rat": 1}}, tmp_path / "x")
-    with pytest.raises(UsageError, match="nowhere does not exist|nowhere"):
+    with pytest.raises(UsageError, match="nowhere does not exist"):
         regard.train(recipe | {"data": {"source": "nowhere", "target": "train.tgt"}}, tmp_path / "x")
     assert not (tmp_path / "x").exists()
