@@ -126,7 +126,8 @@ def _choosing(model: EncoderDecoder, batch: Targets, smoothing: float, looking: 
     """The loss of hard attention whose choices are drawn, the mean of `looking.samples` readings. One reading is
     compared with the moving average of a token's log-probability, several with each other."""
     readings: list[tuple[Tensor, list[Record]]] = []
-    total, likelihood, tokens = batch.target.new_zeros((), dtype=torch.float32), 0.0, 0
+    total = likelihood = batch.target.new_zeros((), dtype=torch.float32)
+    tokens = 0
     for _ in range(looking.samples):
         with record(model.looking) as records:
             log_p, labels = model.log_probabilities(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,26 @@ from regard.errors import UsageError
         ({"format": 2}, "has format 2"),
         ({"model": 3}, "'model' is 3"),
         ({"seed": -1, "model": {"dim": 0}}, "(and 1 more)"),
+        (
+            {"seed": 99999999999999999999999},
+            "'seed' is 99999999999999999999999, but it should be less than or equal to",
+        ),
+        ({"training": {"learning_rate": math.inf}}, "'training.learning_rate' is Infinity, but it should be a finite"),
+        ({"training": {"minutes": math.nan}}, "'training.minutes' is NaN, but it should be a finite number"),
+        ({"model": {"dropout": math.nan}}, "'model.dropout' is NaN, but it should be a finite number"),
+        (
+            {"model": {"cell": "gru", "attention": {"temperature": math.inf}}},
+            "'model.attention.temperature' is Infinity",
+        ),
+        (
+            {"decoding": {"length_penalty": math.nan}},
+            "'decoding.length_penalty' is NaN, but it should be a finite number",
+        ),
+        ({"decoding": {"length_penalty": 1e6}}, "it should be less than or equal to 50"),
+        (
+            {"decoding": {"max_length_ratio": math.inf}},
+            "'decoding.max_length_ratio' is Infinity, but it should be a fin",
+        ),
     ],
 )
 def test_each_mistake_is_one_sentence_that_names_it(tree: dict[str, Any], sentence: str) -> None:

@@ -146,6 +146,8 @@ def test_a_caption_as_json_says_where_each_word_looked(
     assert page.read_text(encoding="ascii").count("<section") == 1
     assert main(["predict", str(run), str(picture), "--prefix", "Blue left AND"]) == 0
     assert capsys.readouterr().out.startswith("blue left and ")
+    assert main(["predict", str(run), str(picture), "--prefix", "blue 颜色"]) == 0
+    assert capsys.readouterr().err == "line 1: 1 of 2 tokens of the prefix are unknown to the model\n"
     assert main(["predict", str(run), str(picture), "--max-tokens", "2"]) == 0
     assert len(capsys.readouterr().out.split()) == 2
 
@@ -190,6 +192,10 @@ def test_regard_load_gives_the_captioner(run: Path, corpus: Path) -> None:
     assert [len(caption.alternatives) for caption in drawn] == [2, 2, 2]
     with pytest.raises(UsageError, match="takes a list of pictures"):
         model.predict(str(pictures[0]))
+    with pytest.raises(UsageError, match="beam is 0: write how many"):
+        model.predict(pictures, beam=0)
+    with pytest.raises(UsageError, match="sample draws and beam searches"):
+        model.predict(pictures, beam=2, sample={})
 
 
 @pytest.mark.parametrize(
@@ -338,6 +344,10 @@ def test_pictures_that_cannot_be_captioned(
         ),
         (["show", str(run), str(tmp_path)], "is a folder: give the file of a picture"),
         (["predict", str(run), str(listed), "--max-length-ratio", "2"], "use --max-tokens"),
+        (["predict", str(run), str(listed), "--seed", "2"], "--seed says how to draw"),
+        (["predict", str(run), str(listed), "--sample", "--beam", "2"], "--beam says how to search"),
+        (["predict", str(run), str(listed), "--sample", "--temperature", "nan"], "temperature is nan"),
+        (["predict", str(run), str(listed), "--length-penalty", "nan"], "length_penalty is nan"),
         (["evaluate", str(run)], "give --data FILE.jsonl"),
         (["evaluate", str(run), "--data", str(corpus / "no.jsonl")], "no.jsonl does not exist"),
     ):

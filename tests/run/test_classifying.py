@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import regard
 from regard.cli import main
+from regard.errors import UsageError
 
 WORDS = {"rain": "weather", "schnee": "weather", "soup": "food", "米": "food", "train": "travel", "قطار": "travel"}
 SHARED = [
@@ -64,11 +65,29 @@ def test_n_lines_in_are_n_lines_out(folder: Path, capsys: pytest.CaptureFixture[
     (folder / "in.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     assert main(["predict", str(folder / "run"), str(folder / "in.txt")]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 5 and [said[0], said[2], said[3]] == ["food", "travel", "weather"]
+    assert len(said) == 5 and said[:4] == ["food", "", "travel", "weather"] and said[4]
     assert main(["predict", str(folder / "run"), str(folder / "in.txt"), "--jsonl"]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
     assert [row["label"] for row in rows] == said
+    assert rows.pop(1) == {"label": "", "probability": 0.0, "top": {}}
     assert all(sum(row["top"].values()) == pytest.approx(1) for row in rows)  # three classes: all are the likeliest
+    assert [row.get("notes") for row in rows] == [None, None, None, ["2 of 2 tokens are unknown to the model"]]
+    assert err == "line 5: 2 of 2 tokens are unknown to the model\n"
+    assert main(["show", str(folder / "run"), "zz soup"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 of 2 tokens are unknown to the model"
+
+
+def test_what_is_no_list_of_texts_is_named(folder: Path) -> None:
+    model = regard.load(folder / "run")
+    assert model.predict([""])[0].label in WORDS.values(), "by its end alone"
+    for wrong, sentence in (
+        ("a", "takes a list of texts"),
+        ([1], r"texts\[0\] is 1, which is no text"),
+        (3, "takes a list"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            model.predict(wrong)
 
 
 def test_it_shows_which_word_decided(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

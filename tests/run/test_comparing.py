@@ -176,6 +176,15 @@ def test_bad_wishes_are_one_sentence_before_anything_is_trained(
     assert sorted(path.name for path in out.iterdir()) == before
 
 
+def test_the_table_is_not_written_over_what_is_read(
+    out: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (out / "comparison.md").read_bytes()
+    assert compare(corpus, out, "none", "--gold", f"{out}/../{out.name}/comparison.md") == 2
+    assert "comparison.md is what is to be read" in capsys.readouterr().err
+    assert (out / "comparison.md").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -150,15 +150,42 @@ def test_confidence_is_that_of_a_bootstrap_over_pieces() -> None:
 def test_each_line_gives_one_line_that_begins_with_it(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = ["the cat", "", "a dog runs", "my horse sings", "the cat"]
+    lines = ["the cat", "", "a dog runs", "my horse sings", "the cat", "   "]
     (tmp_path / "in.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     capsys.readouterr()
     assert main(["predict", str(run), str(tmp_path / "in.txt"), "--device", "cpu"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == len(lines)
-    assert all(whole.startswith(line) for whole, line in zip(said, lines, strict=True))
+    assert len(said) == len(lines) and said[1] == said[5] == "", "what goes on from nothing is no answer to it"
+    assert all(
+        whole.startswith(line.strip()) and whole != line for whole, line in zip(said, lines, strict=True) if line
+    )
+    assert main(["predict", str(run), str(tmp_path / "in.txt"), "--device", "cpu", "--jsonl", "--seed", "3"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows[1] == {"prompt": "", "text": "", "tokens": []} and rows[5]["text"] == ""
+    # A blank line takes up its number, so what is drawn for the others is what it is without it.
+    model = regard.load(run, "cpu")
+    assert [row["text"] for row in rows if row["text"]] == [
+        each.text for each in model.predict(lines, model.how(seed=3)) if each.prompt.strip()
+    ]
     assert said[2].removeprefix("a dog runs ") in [f"{where} ." for where in WHERE]
     assert said[0] == said[4]
+
+
+def test_many_unknown_tokens_are_said_beside_the_scores(
+    run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (corpus / "valid.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    foreign = tmp_path / "foreign.txt"
+    foreign.write_text("".join(line.replace("the", "猫") for line in lines), encoding="utf-8")
+    unknown = foreign.read_text(encoding="utf-8").count("猫")
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--data", str(foreign), "--device", "cpu"]) == 0
+    out, err = capsys.readouterr()
+    tokens = 23 * 8  # seven of a line, and its end
+    assert err.startswith(f"{unknown} of {tokens} tokens ({unknown / tokens:.1%}) are unknown to the model")
+    assert err.count("\n") == 1 and "bits per character" in err and f"unknown:{unknown}" in out
+    assert main(["evaluate", str(run), "--data", str(corpus / "valid.txt"), "--device", "cpu", "--json"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_drawn_follows_from_the_seed_and_the_place_of_the_line(run: Path) -> None:
@@ -348,6 +375,12 @@ def test_a_wrong_key_is_said_in_one_sentence(
         (["predict", "RUN", "nowhere.txt"], "nowhere.txt does not exist"),
         (["predict", "RUN", "TEXT", "--temperature", "-1"], "temperature is -1"),
         (["predict", "RUN", "TEXT", "--top-p", "2"], "top_p is 2"),
+        (["predict", "RUN", "TEXT", "--temperature", "nan"], "temperature is nan: write 0 for the likeliest token"),
+        (["predict", "RUN", "TEXT", "--sample", "--temperature", "inf"], "temperature is inf"),
+        (["predict", "RUN", "TEXT", "--top-p", "nan"], "top_p is nan"),
+        (["predict", "RUN", "TEXT", "--seed", "99999999999999999999999"], "seed is 99999999999999999999999: write"),
+        (["show", "RUN", "the cat", "--seed", "-1"], "seed is -1: write a whole number from 0"),
+        (["show", "RUN", "the cat", "--max-tokens", "99999999999999999999"], "max_tokens is 99999999999999999999"),
         (["show", "RUN", " "], "the sentence is empty"),
     ],
 )

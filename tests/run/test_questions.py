@@ -89,6 +89,26 @@ def test_n_lines_in_are_n_lines_out(folder: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["notes"] == ["2 of 6 tokens are unknown to the model"]
 
 
+def test_a_blank_question_has_a_blank_answer_and_a_strange_one_is_noted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["What 颜色 is on the 左", "", "What colour is on the left", " \t", "🙂?"]
+    picture = str(folder / "images" / "red-blue.png")
+    lines = [json.dumps({"image": picture, "question": question}) + "\n" for question in asked]
+    (folder / "in.jsonl").write_text("".join(lines))
+    notes = {1: "2 of 6 tokens are unknown to the model", 5: "the question has no word to read"}
+    assert main(["predict", str(folder / "run"), str(folder / "in.jsonl")]) == 0
+    out, err = capsys.readouterr()
+    assert [bool(answer) for answer in out.splitlines()] == [True, False, True, False, True]
+    assert err == "".join(f"line {number}: {note}\n" for number, note in notes.items())
+    assert main(["predict", str(folder / "run"), str(folder / "in.jsonl"), "--jsonl"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows[1] == rows[3] == {"answer": "", "probability": 0.0, "top": {}}
+    assert {n: row["notes"] for n, row in enumerate(rows, start=1) if "notes" in row} == {
+        n: [t] for n, t in notes.items()
+    }
+
+
 def test_where_it_looked_lies_over_the_picture_and_the_words(folder: Path) -> None:
     model = regard.load(folder / "run")
     seen, words = model.look(folder / "images" / "red-blue.png", "What colour is on the left?")

@@ -128,6 +128,16 @@ async def test_empty_gives_empty(serving: Any, model: Model) -> None:
         assert events((await ask(client, inputs="", stream=True)).text)[-1][1]["text"] == ""
 
 
+@live
+async def test_a_prefix_that_the_model_does_not_know_is_noted(serving: Any, model: Model) -> None:
+    note = "1 of 2 tokens of the prefix are unknown to the model"
+    async with serving({"m": model}) as client:
+        [row] = (await ask(client, inputs="two", prefix="one 你好")).json()["predictions"]
+        assert row["notes"] == [note] and row["text"].startswith("one <unk>")
+        last = events((await ask(client, inputs="two", prefix="one 你好", stream=True)).text)[-1]
+        assert last[0] == "done" and last[1]["notes"] == [note]
+
+
 @pytest.mark.parametrize("kind", ["transformer", "recurrent"])
 def test_a_stream_ends_in_what_predict_says(serving: Any, tiny: Callable[[str], Model], kind: str) -> None:
     @live
@@ -397,6 +407,13 @@ WRONG: list[tuple[bytes, int]] = [
     (b'{"inputs": ["one"], "beam": -1}', 422),
     (b'{"inputs": ["one"], "sample": {"seed": 1e300}}', 422),
     (b'{"inputs": ["one"], "sample": {"top_p": 0}}', 422),
+    (b'{"inputs": ["one"], "sample": {"top_p": NaN}}', 400),
+    (b'{"inputs": ["one"], "sample": {"top_p": -1e999}}', 422),
+    (b'{"inputs": ["one"], "sample": {"temperature": 1e-300}}', 422),
+    (b'{"inputs": ["one"], "sample": {"temperature": 1e-300}, "stream": true}', 422),
+    (b'{"inputs": ["one"], "sample": {"seed": 9223372036854775808}}', 422),
+    (b'{"inputs": ["one"], "sample": {"seed": -1}}', 422),
+    (b'{"inputs": ["one"], "sample": {}, "beam": 2}', 422),
     (b'{"inputs": ["\\ud800"]}', 422),
     (b'{"inputs": ["a\\u0000b"]}', 422),
     (b'{"inputs": ["one"], "prefix": ["\\udfff"]}', 422),

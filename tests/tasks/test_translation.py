@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from regard.data import Tokenizer
 from regard.errors import UsageError
 from regard.evaluation import Bleu, Ter
 from regard.models import EncoderDecoder
+from regard.tasks import captioning
 from regard.tasks.translation import Looking, Search, loss, metrics, metrics_by_name, search
 
 SOURCES = [[4, 5, 6, 7], [8], [9, 4, 4], [5, 5], [6, 7, 8, 9, 4, 5]]
@@ -86,6 +88,29 @@ def test_lengths_follow_the_source() -> None:
     part = DecodingPart(max_length_ratio=1.0, max_length_extra=1, min_length_ratio=1.0, beam=2)
     for source, [found] in zip(SOURCES, search(model(), SOURCES, Search.of(part, 100)), strict=True):
         assert len(source) + 1 <= len(found.ids) <= len(source) + 2  # the end of the source counts
+
+
+def test_ratios_of_any_size_are_lengths() -> None:
+    [short, _] = search(model(), SOURCES[:2], Search(beam=1, max_length=5))
+    [long, _] = search(
+        model(), SOURCES[:2], Search(beam=1, max_length=5, max_length_ratio=1e300, min_length_ratio=1e38)
+    )
+    assert len(long[0].ids) == 5 >= len(short[0].ids)
+
+
+@pytest.mark.parametrize("search", [Search, captioning.Search])
+def test_no_search_has_what_is_no_number_for_it(search: Any) -> None:
+    wrong = [math.nan, math.inf, -1, "a"]
+    more: dict[str, list[Any]] = {"beam": [0], "count": [0], "length_penalty": [51], "no_repeat_ngram": [0.5]}
+    if search is Search:
+        more |= {"coverage_penalty": [], "min_length_ratio": [], "max_length_ratio": [0]}
+    for name, values in more.items():
+        for value in [*wrong, *values]:
+            with pytest.raises(UsageError, match=f"^{'nbest' if name == 'count' else name} is "):
+                search(**{name: value})
+    for value in wrong:
+        with pytest.raises(UsageError, match=r"^temperature is "):
+            search(sampling={"temperature": value})
 
 
 WORDS, CHARACTERS, BPE = (Tokenizer.train(kind, ["a b", "a b"], 50) for kind in ("words", "characters", "bpe"))

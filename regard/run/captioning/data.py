@@ -123,7 +123,8 @@ def _sides(data: CaptionDataPart, seed: int) -> tuple[Captioned, Captioned, bool
 
 
 def _splits(path: Path) -> set[str | None]:
-    return {json.loads(line).get("split") for line in raw_lines(path) if line.strip()}
+    named = (json.loads(line).get("split") for line in raw_lines(path) if line.strip())
+    return {name if name is None else str(name) for name in named}
 
 
 def _unchanged(recipe: CaptioningRecipe, folder: RunFolder, pictures: list[Path], resume: bool) -> None:
@@ -146,9 +147,9 @@ def _unchanged(recipe: CaptioningRecipe, folder: RunFolder, pictures: list[Path]
 
 def check_split(path: Path, split: str) -> None:
     """UsageError for a split that no line names: lines that name none belong to all, so that it would go unnoticed."""
-    known = {str(each) for each in _splits(path) - {None}}
+    known = _splits(path)
     if split not in known:
-        names = ", ".join(f'"{name}"' for name in sorted(known))
+        names = ", ".join(f'"{name}"' for name in sorted(name for name in known if name is not None))
         advice = f"name {names}" if names else "no line has one, so leave it out"
         raise UsageError(f'{path} has no line with "split": "{split}": {advice}')
 
