@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from regard.config import RecipeBase, merge, recipe_of, write_toml
+from regard.config.reading import PATHS
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
 from regard.training.checkpoint import write_text
@@ -17,9 +18,6 @@ Key = tuple[str, ...]
 
 BUDGET = ("steps", "minutes", "epochs", "patience")
 CHANGEABLE = (*BUDGET, "device")  # how long it trains and on what machine, not what it learns
-PATHS = (
-    "source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment", "pretrained", "weights",
-)  # fmt: skip
 ABSENT = object()
 
 
@@ -72,7 +70,7 @@ def _leaves(asked: Mapping[str, Any], run: Mapping[str, Any], above: Key = ()) -
 def _same(key: Key, value: Any, have: Any) -> bool:
     if key == ("training", "precision") and value == "auto":
         return True  # the run has what was measured
-    if key[-1] in PATHS and isinstance(value, str) and isinstance(have, str):
+    if key[-1] in PATHS.get(key[0], ()) and isinstance(value, str) and isinstance(have, str):
         return Path(value).resolve() == Path(have).resolve()
     return value == have
 

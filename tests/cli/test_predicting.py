@@ -1,0 +1,71 @@
+"""`regard predict`: options that no search can have, and that would be passed over, are refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from regard.cli import main
+from regard.embedded import english_french
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "in.txt"
+    path.write_text("A man is here.\n\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--sample", "--temperature", "nan"], "temperature is nan: write 0 for the likeliest token"),
+        (["--sample", "--temperature", "inf"], "temperature is inf: write 0 for the likeliest token"),
+        (["--sample", "--top-p", "nan"], "top_p is nan: write a share above 0 and up to 1"),
+        (["--sample", "--seed", "9" * 23], f"seed is {'9' * 23}: write a whole number from 0 to 9223372036854775807"),
+        (["--length-penalty", "nan"], "length_penalty is nan: write 0 (rank by probability) or more"),
+        (["--length-penalty", "1e9"], "length_penalty is 1e+09: write 0 (rank by probability) or more"),
+        (["--min-length-ratio", "nan"], "min_length_ratio is nan: write how many tokens an output must have"),
+        *(
+            (["--max-length-ratio", value], f"max_length_ratio is {value}: write how many tokens an output may have")
+            for value in ("-1", "0", "nan", "inf")
+        ),
+        *(
+            (
+                [option, "1"],
+                f"{option} says how to draw, and without --sample the best output is searched for: add --sample",
+            )
+            for option in ("--temperature", "--top-k", "--top-p", "--seed")
+        ),
+        (["--sample", "--beam", "4"], "--beam says how to search, and --sample draws instead: leave out one of them"),
+        (["--sample", "--length-penalty", "1"], "--length-penalty says how to search, and --sample draws instead"),
+    ],
+)
+def test_what_no_search_can_have_is_one_sentence(
+    options: list[str], sentence: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(english_french()), file, "--device", "cpu", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith(f"regard: {sentence}")
+
+
+def test_a_draw_may_be_streamed_and_an_unknown_prefix_is_said(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(english_french())
+    assert main(["predict", run, file, "--sample", "--temperature", "0", "--stream"]) == 0
+    drawn = capsys.readouterr().out
+    assert main(["predict", run, file, "--beam", "1"]) == 0
+    assert capsys.readouterr().out == drawn and drawn.count("\n") == 2
+    for more in ([], ["--stream"]):
+        assert main(["predict", run, file, "--beam", "1", "--prefix", "你好 🙂", *more]) == 0
+        assert capsys.readouterr().err == "line 1: 3 of 5 tokens of the prefix are unknown to the model\n"
+
+
+def test_a_page_shows_what_was_said(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.html"
+    assert main(["predict", str(english_french()), file, "--beam", "1", "--jsonl", "--attention", str(page)]) == 0
+    out, err = capsys.readouterr()
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert first["alignment"] and (second["text"], second["alignment"]) == ("", [])
+    assert err == f"{page} shows 1 of the 2 lines\n"
