@@ -12,7 +12,7 @@ import typer.core
 from regard.errors import UsageError
 
 ORDER = (
-    "train", "predict", "translate", "serve", "show", "evaluate", "compare", "align", "probe", "embed", "pack", "export", "doctor", "compress",
+    "train", "predict", "translate", "serve", "show", "evaluate", "score", "compare", "align", "probe", "embed", "pack", "export", "doctor", "compress",
     "decompress", "denoise", "demo",
 )  # fmt: skip
 

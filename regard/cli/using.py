@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,8 @@ from regard.cli.app import (
 from regard.cli.options import check_drawing, check_options
 from regard.cli.quoting import check_file
 from regard.errors import UsageError
+
+READ_AHEAD = 512  # lines that are sorted by length together
 
 
 @app.command()
@@ -134,11 +137,13 @@ def predict(
         return
     shown = []
     number = 0
-    for number, prediction in enumerate(_predictions(model, lines, how, look, prefix, tree), start=1):
+    typed = file == "-" and texts is None and sys.stdin.isatty()  # whoever types wants each answer at once
+    said = _predictions(model, lines, 1 if typed else READ_AHEAD, how, look, prefix, tree)
+    for number, prediction in enumerate(said, start=1):
         for note in prediction.notes:
             print(f"line {number}: {note}", file=sys.stderr)
         text = prediction.text.replace("\n", " ")
-        print(json.dumps(prediction.to_json(), ensure_ascii=False) if jsonl else text, flush=False)
+        print(json.dumps(prediction.to_json(), ensure_ascii=False) if jsonl else text, flush=typed)
         seen = prediction.source.strip() and prediction.attention is not None
         if attention is not None and seen and len(shown) < 500:
             shown.append(prediction)
@@ -178,12 +183,9 @@ def _say_at_once(model: Any, lines: Iterator[str], how: Any, prefix: str | None)
 
 
 def _predictions(
-    model: Any, lines: Iterator[str], how: Any, look: bool, prefix: str | None, tree: bool
+    model: Any, lines: Iterator[str], size: int, how: Any, look: bool, prefix: str | None, tree: bool
 ) -> Iterator[Any]:
-    from itertools import islice
-
-    size = 8 if not sys.stdin.isatty() else 1  # a person who types wants each answer at once
-    size = 512 if size > 1 else size
+    """What the model says, `size` lines at a time."""
     while chunk := list(islice(lines, size)):
         prefixes = None if prefix is None else [prefix] * len(chunk)
         yield from model.predict(chunk, attention=look, search=how, prefix=prefixes, tree=tree)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from regard import Model
 from regard.cli import main
 from regard.embedded import english_french
 
@@ -49,6 +52,26 @@ def test_what_no_search_can_have_is_one_sentence(
     assert main(["predict", str(english_french()), file, "--device", "cpu", *options]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.startswith(f"regard: {sentence}")
+
+
+@pytest.mark.parametrize(("given", "together"), [("file", 2), ("typed", 1), ("piped", 2)])
+def test_only_what_is_typed_is_answered_line_by_line(
+    given: str, together: int, file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file is read in long stretches, also where somebody sits before the terminal."""
+    asked: list[int] = []
+    predict = Model.predict
+
+    def counted(model: Model, lines: list[str], *given: Any, **options: Any) -> Any:
+        asked.append(len(lines))
+        return predict(model, lines, *given, **options)
+
+    stdin = io.TextIOWrapper(io.BytesIO(Path(file).read_bytes()))
+    monkeypatch.setattr(stdin, "isatty", lambda: given != "piped", raising=False)
+    monkeypatch.setattr("sys.stdin", stdin)
+    monkeypatch.setattr(Model, "predict", counted)
+    assert main(["predict", str(english_french()), file if given == "file" else "-"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2 and asked == [together] * (2 // together)
 
 
 def test_a_draw_may_be_streamed_and_an_unknown_prefix_is_said(file: str, capsys: pytest.CaptureFixture[str]) -> None:
