@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,8 +56,8 @@ def rooted(tree: Mapping[str, Any], folder: Path) -> Tree:
 
 def _absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, list):  # several files of text
-        return [_absolute(str(each), folder) for each in value]
-    return str((folder / value).resolve()) if isinstance(value, str) else value
+        return [_absolute(each, folder) for each in value]
+    return str((folder / value).resolve()) if isinstance(value, (str, PathLike)) else value
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:

@@ -88,6 +88,10 @@ def train_by(recipe: str | Path | Mapping[str, Any], out: str | Path, *, resume:
         tree, origin = rooted(read_toml(Path(recipe)), Path(recipe).resolve().parent), str(recipe)
     else:
         raise UsageError(f"a recipe is a file or a dict of its parts, not {type(recipe).__name__}")
+    if not isinstance(out, (str, Path)):
+        raise UsageError(
+            f"out is the folder to make, not {type(out).__name__}: write regard.train(recipe, 'runs/mine')"
+        )
     return train(tree, Path(out), Console(soft_wrap=True, markup=False, quiet=quiet), origin=origin, resume=resume)
 
 

@@ -39,6 +39,7 @@ def test_it_trains_what_the_command_trains(
 ) -> None:
     assert train(corpus, tmp_path / "command", "--steps", "6", *settings(RECURRENT)) == 0
     capsys.readouterr()
+    recipe["data"] |= {"source": Path("train.src")}
     model = regard.train(recipe, tmp_path / "python", quiet=True)
     assert capsys.readouterr().out == ""
     assert [p.text for p in model.predict(["one 六", ""])][1] == ""
@@ -54,6 +55,8 @@ def test_it_trains_what_the_command_trains(
 
 
 def test_wrong_use_is_a_sentence(recipe: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="out is the folder to make"):
+        regard.train(recipe, None)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="a file or a dict"):
         regard.train(7, tmp_path / "x")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="does not exist"):
