@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +35,35 @@ def make(folder: RunFolder) -> None:
         raise UsageError(
             f"{folder.path} cannot be made ({error.strerror}): choose another folder with --out"
         ) from error
+
+
+@contextmanager
+def alone(folder: RunFolder) -> Iterator[None]:
+    """Nobody else trains into the folder meanwhile: two would mix their steps in one file. The lock is the system's, on the
+    folder itself, so that a kill leaves none behind; where there is no such lock, nothing is locked."""
+    missing = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
+    try:
+        import fcntl
+
+        folder.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder.path, os.O_RDONLY)
+    except (ImportError, OSError):  # another system, or a path that cannot be made, which is said elsewhere
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"another training is writing to {folder.path}: wait for its end, or name another folder with --out"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):  # it holds a run now
+            for path in missing:
+                path.rmdir()
 
 
 @contextmanager

@@ -56,6 +56,12 @@ class RunFolder:
         return has_state(self.state)
 
     @property
+    def unbegun(self) -> bool:
+        """Whether it holds what a training prepares, and no recipe, which is written last: it was killed on the way."""
+        prepared = (self.corpus, self.tokenizer("text", True), self.tokenizer("source", False))
+        return not self.recipe.exists() and any(path.exists() for path in prepared)
+
+    @property
     def packed(self) -> bool:
         """Whether `regard pack` made it: a training that has weights has said how it came to them."""
         return self.weights.exists() and not self.metrics.exists() and not self.resumable

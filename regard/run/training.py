@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from regard import build
 from regard.config import read_toml, rooted
 from regard.errors import RegardError, UsageError
-from regard.run.beginning import check_device, leaving_nothing
+from regard.run.beginning import alone, check_device, leaving_nothing
 from regard.run.corpus import Tree
 from regard.run.crowding import crowded, load_before
 from regard.run.folder import RunFolder
@@ -44,11 +45,15 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     load = load_before()  # before this training adds to it
     trainers: list[Trainer] = []
 
+    if resume and folder.unbegun:
+        resume = False
+        console.print(f"the training in {out} was stopped before its first step: it begins anew", highlight=False)
+
     def begun() -> bool:
-        return resume or any(each.progress.tokens for each in trainers)
+        return resume or folder.resumable or any(each.progress.best is not None for each in trainers)
 
     check_device(tree)
-    with leaving_nothing(folder, begun):
+    with alone(folder) if not resume or folder.path.is_dir() else nullcontext(), leaving_nothing(folder, begun):
         job = begin(tree, folder, console, origin, resume)
         _announce(job, load, console)
         terminal = Terminal(console, lambda: trainers[0].spent(), counted=COUNTED.get(job.recipe.task, "tokens"))

@@ -274,10 +274,11 @@ class Trainer:
     def _watch(self, loss: float, norm: float) -> None:
         """Ends a training that has lost its way, before it overwrites anything good."""
         progress = self.progress
+        kept = "" if progress.best is None else "; the best model so far is kept"
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RegardError(
                 f"the loss became {loss} (gradient norm {norm}) at step {progress.step}: lower training.learning_rate "
-                'or set training.precision = "fp32"; the best model so far is kept'
+                f'or set training.precision = "fp32"{kept}'
             )
         if progress.first_loss is None:
             progress.first_loss = loss
@@ -285,7 +286,7 @@ class Trainer:
         if progress.bad_steps >= 20:
             raise RegardError(
                 f"the loss exploded: {loss:.1f} per token at step {progress.step}, {progress.first_loss:.1f} at the "
-                "start; lower training.learning_rate or raise training.warmup; the best model so far is kept"
+                f"start; lower training.learning_rate or raise training.warmup{kept}"
             )
 
     # --- state --------------------------------------------------------------------------------------------------

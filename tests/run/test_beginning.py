@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,11 +130,13 @@ def test_a_device_that_is_not_there_is_named_before_the_corpus_is_read(
     assert capsys.readouterr().err == "regard: there is no device 'gpu': write auto, cpu, cuda, cuda:N or mps\n"
 
 
-def begun(tmp_path: Path, problem: BaseException, tokens: int, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Path:
-    """A training that ends with a problem after it has learned from so many tokens."""
+def begun(
+    tmp_path: Path, problem: BaseException, best: float | None, monkeypatch: pytest.MonkeyPatch, **how: Any
+) -> Path:
+    """A training that ends with a problem, after the best of its validations if it had one."""
 
     def train(self: Any) -> str:
-        self.progress.tokens = tokens
+        self.progress.tokens, self.progress.best = 99, best
         raise problem
 
     tree = {"data": {"source": str(tmp_path / "a.en"), "target": str(tmp_path / "a.de"), "tokenizer": "words"}}
@@ -146,16 +150,50 @@ def begun(tmp_path: Path, problem: BaseException, tokens: int, monkeypatch: pyte
 
 def test_only_what_never_began_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translation(tmp_path)
-    assert not begun(tmp_path, RegardError("the loss became nan at step 1"), 0, monkeypatch).exists()
-    assert not begun(tmp_path, RuntimeError("out of memory"), 0, monkeypatch).exists()
-    run = begun(tmp_path, KeyboardInterrupt(), 0, monkeypatch)
+    assert not begun(tmp_path, RegardError("the loss became nan at step 1"), None, monkeypatch).exists()
+    assert not begun(tmp_path, RuntimeError("out of memory"), None, monkeypatch).exists()
+    run = begun(tmp_path, KeyboardInterrupt(), None, monkeypatch)
     assert (run / "recipe.toml").exists(), "what is prepared can be gone on with"
-    run = begun(tmp_path, RegardError("no"), 0, monkeypatch, resume=True)
+    run = begun(tmp_path, RegardError("no"), None, monkeypatch, resume=True)
     assert (run / "recipe.toml").exists() and (run / "corpus").exists()
     for name in ("recipe.toml", "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"):
         (run / name).unlink(missing_ok=True)
-    run = begun(tmp_path, RegardError("the loss exploded"), 99, monkeypatch)
-    assert (run / "recipe.toml").exists(), "a training that has learned is kept"
+    run = begun(tmp_path, RegardError("the loss exploded"), 0.5, monkeypatch)
+    assert (run / "recipe.toml").exists(), "a training that has a model is kept"
+
+
+def test_a_run_that_was_killed_while_it_was_prepared_begins_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main(command) == 0
+    for path in (tmp_path / "run").iterdir():  # the recipe is written last
+        if path.name not in ("corpus", "tokenizer.json", "source.tokenizer.json", "target.tokenizer.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    capsys.readouterr()
+    assert main([*command, "--resume"]) == 0
+    assert "was stopped before its first step: it begins anew" in capsys.readouterr().out
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    (tmp_path / "mine").mkdir()
+    assert main([*command[:-4], "--out", str(tmp_path / "mine"), "--steps", "1", "--resume"]) == 2
+    assert "is not a run" in capsys.readouterr().err and not list((tmp_path / "mine").iterdir())
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
+    (tmp_path / "run").mkdir()
+    other = os.open(tmp_path / "run", os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    (tmp_path / "run" / "corpus").mkdir()  # what the other one is making
+    assert main(command) == 2 and main([*command, "--resume"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [
+        line.split(":")[1].endswith("another training is writing to " + str(tmp_path / "run")) for line in said
+    ] == [True] * 2
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["corpus"]
+    os.close(other)
+    assert main(command) == 0
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
