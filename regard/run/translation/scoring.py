@@ -12,6 +12,7 @@ from regard.batch import Batch, of_like_length
 from regard.data import Encoding
 from regard.decoding import Hypothesis
 from regard.models import EncoderDecoder
+from regard.run.lines import unknown_note
 from regard.run.translation.prediction import Prediction, attention_map, attention_weights
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def likelihoods(network: EncoderDecoder, batch: Batch) -> list[list[float]]:
 
 def _first(model: Model, encoding: Encoding) -> tuple[Encoding, list[str]]:
     limit = model.recipe.data.max_length
+    unknown = unknown_note(encoding.ids, "of the target ")
     if len(encoding.ids) <= limit:
-        return encoding, []
+        return encoding, unknown
     note = (
         f"target: {len(encoding.ids)} tokens are more than data.max_length = {limit}, so only the first {limit} count"
     )
-    return encoding.first(limit), [note]
+    return encoding.first(limit), [*unknown, note]

@@ -88,8 +88,11 @@ def test_the_command_says_a_number_for_each_pair(
 def test_what_is_too_long_or_unknown_is_said(model: regard.Model) -> None:
     [long] = model.score(["one " * 300], ["eins " * 300])
     assert len(long.tokens) == 256 and ["source" in note or "target" in note for note in long.notes] == [True, True]
-    [strange] = model.score(["☃ one"], ["eins"])
-    assert strange.notes == ["source: 1 of 2 tokens are unknown to the model"]
+    [strange] = model.score(["☃ one"], ["eins ☃ 雪"])
+    assert strange.notes == [
+        "source: 1 of 2 tokens are unknown to the model",
+        "2 of 3 tokens of the target are unknown to the model",
+    ]
 
 
 def test_wrong_use_is_one_sentence(
