@@ -71,6 +71,6 @@ def score(
     tokens = sum(len(each.log_probabilities) for each in found)
     mean = sum(each.score for each in found) / len(found)
     print(
-        f"{len(found):,} pairs, {tokens:,} tokens: {mean:.2f} a pair, perplexity {perplexity(found):.2f}",
+        f"{len(found):,} pair{'s' * (len(found) != 1)}, {tokens:,} tokens: {mean:.2f} a pair, perplexity {perplexity(found):.2f}",
         file=sys.stderr,
     )

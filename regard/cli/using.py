@@ -32,8 +32,6 @@ from regard.cli.options import check_drawing, check_options
 from regard.cli.quoting import check_file
 from regard.errors import UsageError
 
-READ_AHEAD = 512  # lines that are sorted by length together
-
 
 @app.command()
 def predict(
@@ -137,6 +135,8 @@ def predict(
         return
     shown = []
     number = 0
+    from regard.run.translation.model import READ_AHEAD
+
     typed = file == "-" and texts is None and sys.stdin.isatty()  # whoever types wants each answer at once
     said = _predictions(model, lines, 1 if typed else READ_AHEAD, how, look, prefix, tree)
     for number, prediction in enumerate(said, start=1):

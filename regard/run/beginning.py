@@ -39,28 +39,28 @@ def make(folder: RunFolder) -> None:
 
 @contextmanager
 def alone(folder: RunFolder) -> Iterator[None]:
-    """Nobody else trains into the folder meanwhile: two would mix their steps in one file. The lock is the system's, on the
-    folder itself, so that a kill leaves none behind; where there is no such lock, nothing is locked."""
+    """The folder is there, and nobody else trains into it meanwhile: two would mix their steps in one file. The lock is
+    the system's, on the folder itself, so that a kill leaves none behind; where there is no such lock, nothing is locked.
+    A folder that was made for it and is empty in the end goes again."""
     missing = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
+    descriptor: int | None = None
     try:
-        import fcntl
+        try:
+            import fcntl
 
-        folder.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder.path, os.O_RDONLY)
-    except (ImportError, OSError):  # another system, or a path that cannot be made, which is said elsewhere
-        yield
-        return
-    try:
-        with suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"another training is writing to {folder.path}: wait for its end, or name another folder with --out"
-                ) from None
+            folder.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder.path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another training is writing to {folder.path}: wait for its end, or name another folder with --out"
+            ) from None
+        except (ImportError, OSError):  # another system, or a path that cannot be made, which is said elsewhere
+            pass
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         with suppress(OSError):  # it holds a run now
             for path in missing:
                 path.rmdir()
@@ -70,7 +70,6 @@ def alone(folder: RunFolder) -> Iterator[None]:
 def leaving_nothing(folder: RunFolder, begun: Callable[[], bool]) -> Iterator[None]:
     """What fails before the training has `begun` takes away what it has made, lest a name be taken by a run that never
     was. What lay there before stays, and so does all that Ctrl-C interrupts."""
-    missing = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
     before = set(folder.path.iterdir()) if folder.path.is_dir() else set()
     try:
         yield
@@ -81,9 +80,6 @@ def leaving_nothing(folder: RunFolder, begun: Callable[[], bool]) -> Iterator[No
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-            with suppress(OSError):  # somebody else has put something there
-                for path in missing:
-                    path.rmdir()
         raise
 
 

@@ -36,7 +36,7 @@ from regard.models.classifier import Classifier
 from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.lines import check_lines, unknown_note
+from regard.run.lines import answered, check_lines, unknown_note
 from regard.run.pretrained import Pretrained, Thawing
 from regard.run.resuming import resumed
 from regard.tasks import classification
@@ -222,10 +222,7 @@ class ClassifierModel:
                     continue
                 each = found[number]
                 row = {"label": each.label, "probability": each.probability, "top": dict(each.top())}
-                if notes := self.notes(line):
-                    row["notes"] = notes
-                for note in notes:
-                    print(f"line {number}: {note}", file=sys.stderr)
+                row = answered(number, row, self.notes(line))
                 yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
 
     def notes(self, text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,14 @@ def unknown_note(ids: Sequence[int], of: str = "") -> list[str]:
     """That some of the tokens stand for what the vocabulary lacks. `of` says what they are tokens of."""
     unknown = sum(token == UNK for token in ids)
     return [f"{unknown} of {len(ids)} tokens {of}are unknown to the model"] if unknown else []
+
+
+def answered(number: int, row: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """What `regard predict --jsonl` prints of one answer. Its notes are said on standard error, too, as every task says
+    them."""
+    for note in notes:
+        print(f"line {number}: {note}", file=sys.stderr)
+    return {**row, "notes": list(notes)} if notes else row
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +25,7 @@ from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.run.folder import RunFolder
-from regard.run.lines import unknown_note
+from regard.run.lines import answered, unknown_note
 from regard.run.pictures import ENDINGS
 from regard.run.questions.data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
 from regard.tasks import visual_question as task
@@ -157,10 +156,7 @@ class QuestionModel:
                     continue
                 each = found[number]
                 row = {"answer": each.label, "probability": each.probability, "top": dict(each.top())}
-                if notes := self.notes(asked[number][1]):
-                    row["notes"] = notes
-                for note in notes:
-                    print(f"line {number}: {note}", file=sys.stderr)
+                row = answered(number, row, self.notes(asked[number][1]))
                 yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
 
     def shown(self, text: str, width: int, color: bool) -> str:
