@@ -10,6 +10,7 @@ from typing import Any
 from regard.errors import UsageError
 
 SEEDS = 2**63  # how many there are, counted from 0
+WIDEST = 1000  # hypotheses, or outputs, of one input; their states are held at once
 MOST = 2**31 - 1  # of what is counted, so that sums of such numbers fit into a tensor
 # Logits divided by less, or by more, are no numbers in float32 any more.
 COLDEST, HOTTEST = 1e-6, 1e6
@@ -44,17 +45,17 @@ def check_sampling(sampling: Any) -> None:
     check_drawing(**sampling)
 
 
-def check_count(name: str, value: Any, least: int, advice: str) -> None:
-    """UsageError for what is no whole number from `least`."""
+def check_count(name: str, value: Any, least: int, advice: str, most: int = MOST) -> None:
+    """UsageError for what is no whole number from `least` to `most`."""
     if not (isinstance(value, Integral) and int(value) >= least):
         raise UsageError(f"{name} is {_shown(value)}: write {advice}")
-    if int(value) > MOST:
-        raise UsageError(f"{name} is {_shown(value)}: write {MOST:,} at most")
+    if int(value) > most:
+        raise UsageError(f"{name} is {_shown(value)}: write {most:,} at most")
 
 
 def check_beam(beam: Any, nbest: Any) -> None:
-    check_count("beam", beam, 1, "how many hypotheses to keep, at least 1")
-    check_count("nbest", nbest, 1, "how many outputs to give for each input, at least 1")
+    check_count("beam", beam, 1, "how many hypotheses to keep, at least 1", WIDEST)
+    check_count("nbest", nbest, 1, "how many outputs to give for each input, at least 1", WIDEST)
 
 
 def check_length_penalty(value: Any) -> None:

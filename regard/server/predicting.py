@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from starlette.responses import Response, StreamingResponse
 
 from regard.attention import Edit
+from regard.decoding.bounds import HOTTEST, SEEDS, WIDEST
 from regard.errors import UsageError
 from regard.run import Model
 from regard.server.answering import PRIVATE, Reply
@@ -34,10 +35,10 @@ class _Part(BaseModel):
 class Sampling(_Part):
     """How to draw instead of searching."""
 
-    temperature: float = Field(1.0, ge=0, le=100)
+    temperature: float = Field(1.0, ge=0, le=HOTTEST)
     top_k: int = Field(0, ge=0, le=1_000_000)
     top_p: float = Field(1.0, gt=0, le=1)
-    seed: int = Field(1, ge=0, lt=2**63)
+    seed: int = Field(1, ge=0, lt=SEEDS)
 
 
 class PredictBody(_Part):
@@ -45,8 +46,8 @@ class PredictBody(_Part):
 
     inputs: Annotated[list[str], ONE_OR_MORE] = Field(description="one text or several")
     model: str | None = Field(None, description="a name of /v1/models; the first if not given")
-    beam: int | None = Field(None, ge=1, le=1000, description="hypotheses kept while searching")
-    nbest: int = Field(1, ge=1, le=1000, description="outputs of each input")
+    beam: int | None = Field(None, ge=1, le=WIDEST, description="hypotheses kept while searching")
+    nbest: int = Field(1, ge=1, le=WIDEST, description="outputs of each input")
     prefix: Annotated[list[str], ONE_OR_MORE] | None = Field(None, description="how each output must begin")
     attention: bool = Field(False, description="the weights as well")
     sample: Sampling | None = None
@@ -152,10 +153,12 @@ def _sentence(problem: ValidationError) -> str:
     first = problem.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in first["loc"])[:100]
     if first["type"] == "extra_forbidden":
-        known = ", ".join(PredictBody.model_fields)
-        return f"there is no key {where!r} here: the keys are {known}"
+        within = Sampling if first["loc"][0] == "sample" else PredictBody
+        return f"there is no key {where!r} here: the keys are {', '.join(within.model_fields)}"
     if first["type"] == "missing":
         return f'{where} is missing: send {{"inputs": ["…"]}}'
+    if first["type"] == "list_type" and where in ("inputs", "prefix"):
+        return f"{where} is neither a text nor a list of texts: send one of them"
     return f"{where} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 

@@ -43,7 +43,7 @@ def _too_large(limit: int) -> Refusal:
 def json_object(body: bytes) -> dict[str, Any]:
     """The body as a JSON object; Refusal 400 says what is wrong with it."""
     try:
-        text = body.decode("utf-8")
+        text = body.decode("utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as problem:
         raise Refusal(400, f"the body is not UTF-8 (byte {problem.start}): send JSON in UTF-8") from None
     try:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regard.data import made_of
 from regard.errors import RegardError
-from regard.run import Model, Prediction
+from regard.run import Model, Prediction, RunFolder
 from regard.server.languages import Languages, languages_of
 from regard.server.limits import Limits
 from regard.server.measures import Measures
@@ -37,9 +38,10 @@ class Served:
     layers: int
     heads: int
     beam: int
+    nearest: bool  # whether training pairs are kept, for /v1/nearest
 
     @classmethod
-    def of(cls, model: Model, name: str, languages: Languages) -> Served:
+    def of(cls, model: Model, name: str, languages: Languages, folder: Path | None = None) -> Served:
         looking = model.network.looking
         return cls(
             name=name,
@@ -51,6 +53,7 @@ class Served:
             layers=len(looking),
             heads=getattr(model.recipe.model, "heads", 1) if looking else 0,
             beam=model.recipe.decoding.beam,
+            nearest=folder is not None and made_of(RunFolder(folder).corpus) is not None,
         )
 
 
@@ -136,8 +139,6 @@ class Speakers:
         """Of run folders, named after them. UsageError if one of them cannot be served."""
         from functools import partial
 
-        from regard.run import RunFolder
-
         loaders: dict[str, Callable[[], Model]] = {}
         spoken: dict[str, Languages] = {}
         folders: dict[str, Path] = {}
@@ -164,7 +165,7 @@ class Speakers:
                 return
             try:
                 model = load()
-                served = Served.of(model, name, self.languages.get(name, (None, None)))
+                served = Served.of(model, name, self.languages.get(name, (None, None)), self.folders.get(name))
                 self._speakers[name] = Speaker(model, served, self.measures, self.lanes)
             except Exception as problem:
                 if not isinstance(problem, RegardError):

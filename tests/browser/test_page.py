@@ -119,12 +119,7 @@ def window(browser: Browser, port: int) -> Iterator[Callable[..., Window]]:
         made = Window(page)
         seen.append(made)
 
-        def complained(said: Any) -> None:
-            # These models keep no training examples, and the browser tells of each answer that says so.
-            if "/v1/nearest" not in said.location["url"]:
-                made.problems.append(said.text)
-
-        page.on("console", complained)
+        page.on("console", lambda said: made.problems.append(said.text))
         page.on("pageerror", lambda error: made.problems.append(str(error)))
 
         def requested(request: Any) -> None:
@@ -486,6 +481,16 @@ def test_nearest_examples_are_shown_where_there_are_any(window: Callable) -> Non
     shown = window()
     rows = [{"source": "one two six", "target": "<b>ten</b>", "similarity": 0.834}]
     shown.page.route("**/v1/nearest?*", lambda route: route.fulfill(json={"examples": rows}))
+    shown.say()
+    assert not any("/v1/nearest" in url for url in shown.urls), "these models keep none"
+    expect(shown.page.locator(".nearest")).to_have_count(0)
+
+    def keeping(route: Any) -> None:
+        models = route.fetch().json()["models"]
+        route.fulfill(json={"models": [model | {"nearest": True} for model in models]})
+
+    shown.page.route("**/v1/models", keeping)
+    shown.page.reload()
     shown.say()
     shown.page.get_by_text("Nearest training examples").click()
     expect(shown.page.locator(".nearest li span")).to_have_text(["one two six", "<b>ten</b>", "0.83"])

@@ -16,6 +16,7 @@ from regard.batch import EOS
 from regard.decoding import (
     Constraints,
     beam_search,
+    check_beam,
     check_count,
     check_drawing,
     check_length_penalty,
@@ -23,7 +24,7 @@ from regard.decoding import (
     check_sampling,
     sample,
 )
-from regard.decoding.bounds import COLDEST, HOTTEST, PENALTY
+from regard.decoding.bounds import COLDEST, HOTTEST, PENALTY, WIDEST
 from regard.errors import UsageError
 from regard.state import Memory, State
 
@@ -55,6 +56,14 @@ def test_what_is_no_sampling_is_named() -> None:
         check_sampling({"temprature": 1})
     with pytest.raises(UsageError, match=r"sample is True: write how to draw, such as \{\"temperature\": 0\.8\}"):
         check_sampling(True)
+
+
+def test_a_beam_is_no_wider_than_what_is_held_at_once() -> None:
+    check_beam(WIDEST, WIDEST)
+    with pytest.raises(UsageError, match=r"beam is 1001: write 1,000 at most"):
+        check_beam(1001, 1)
+    with pytest.raises(UsageError, match=r"nbest is 100000: write 1,000 at most"):
+        check_beam(1, 100_000)
 
 
 def test_each_number_is_named_with_what_to_write() -> None:

@@ -58,6 +58,7 @@ def refused(answer: httpx.Response, status: int) -> str:
 @live
 async def test_the_nearest_pairs_come_back(serving: Any, load: Any) -> None:
     async with serving({"m": load}) as client:
+        assert (await client.get("/v1/models")).json()["models"][0]["nearest"] is True
         rows = (await ask(client, text="one three")).json()["examples"]
         assert rows[0] == {"source": "one three", "target": "ten", "similarity": 1.0}
         assert [row["source"] for row in rows] == ["one three", "one two 六"]

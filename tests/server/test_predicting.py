@@ -373,7 +373,7 @@ async def test_loading_goes_on_behind_the_open_port(serving: Any, model: Model) 
     assert row == {
         "name": "m", "task": "translation", "source_language": None, "target_language": None,
         "parameters": sum(p.numel() for p in model.network.parameters()), "attention": True, "layers": 3, "heads": 2,
-        "beam": 3,
+        "beam": 3, "nearest": False,
     }  # fmt: skip
 
 
@@ -443,9 +443,19 @@ async def test_what_is_wrong_is_one_sentence(serving: Any, model: Model) -> None
             answer = await client.post("/v1/predict", content=body)
             assert answer.status_code == status, (body[:80], answer.text[:200])
             assert len(refused(answer, status)) < 700
+        said = refused(await ask(client, inputs=["one"], sample={"temprature": 1}), 422)
+        assert said == "there is no key 'sample.temprature' here: the keys are temperature, top_k, top_p, seed"
+        assert refused(await ask(client, inputs=3), 422) == "inputs is neither a text nor a list of texts: send one of them"
         assert "/nothing" in refused(await client.get("/nothing"), 404)
         assert "GET" in refused(await client.get("/v1/predict"), 405)
         assert (await ask(client, inputs=["one"])).status_code == 200
+
+
+@live
+async def test_a_byte_order_mark_before_the_body_is_no_matter(serving: Any, model: Model) -> None:
+    async with serving({"m": model}) as client:
+        answer = await client.post("/v1/predict", content=b'\xef\xbb\xbf{"inputs": "one"}')
+        assert answer.json()["predictions"] == (await ask(client, inputs=["one"])).json()["predictions"]
 
 
 @live

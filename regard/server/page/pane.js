@@ -142,7 +142,8 @@ export function pane(what, act) {
     beside.replaceChildren(...remarks(said), ...(said.steering ? [compared(said.steering)] : []));
     drawChips();
     act.say(`${what.model}: ${said.text || "an empty output"}`);
-    const found = await nearest(what.model, asked.text, signal);
+    const keeps = act.models().find(({ name }) => name === what.model)?.nearest;
+    const found = keeps ? await nearest(what.model, asked.text, signal) : null;
     if (found && !signal.aborted) examples.replaceChildren(found);
   }
 

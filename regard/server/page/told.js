@@ -26,16 +26,12 @@ export function remarks({ input, text, notes, diagnostics }) {
   ].filter(Boolean);
 }
 
-// Models whose runs keep no examples: they are asked once.
-const none = new Set();
-
 export async function nearest(model, text, signal) {
-  if (none.has(model) || !text.trim()) return null;
+  if (!text.trim()) return null;
   try {
     const { examples } = await ask(`v1/nearest?${new URLSearchParams({ model, text })}`, { signal });
     return examples.length ? listed(examples) : null;
-  } catch (problem) {
-    if (problem.status === 404) none.add(model);
+  } catch {
     return null; // an extra, whose absence is no error
   }
 }
