@@ -334,6 +334,7 @@ class TrainingPart(Part):
     save_every: PositiveInt = 500
     validate_every: PositiveInt = 500
     average: PositiveInt = 5
+    tensorboard: bool = False
 
 
 class TranslationTrainingPart(TrainingPart):

@@ -15,6 +15,7 @@ from regard.config import RecipeBase
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
 from regard.training.precision import measure
+from regard.training.tensorboard import check_tensorboard
 
 R = TypeVar("R", bound=RecipeBase)
 
@@ -83,12 +84,16 @@ def leaving_nothing(folder: RunFolder, begun: Callable[[], bool]) -> Iterator[No
         raise
 
 
-def check_device(tree: Mapping[str, Any]) -> None:
-    """Before the corpus is read, not after. UsageError if this machine lacks the device that was asked for."""
+def check_machine(tree: Mapping[str, Any]) -> None:
+    """Before the corpus is read, not after. UsageError if this machine lacks the device or the program that was asked
+    for."""
     training = tree.get("training")
-    wanted = training.get("device") if isinstance(training, Mapping) else None
-    if isinstance(wanted, str):
-        build.device(wanted)
+    if not isinstance(training, Mapping):
+        return
+    if isinstance(training.get("device"), str):
+        build.device(training["device"])
+    if training.get("tensorboard") is True:
+        check_tensorboard()
 
 
 def within_steps(training: Mapping[str, Any], steps: int | None) -> dict[str, Any]:

@@ -29,6 +29,10 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def dropped(self) -> Path:
         return self.path / "dropped.tsv"
 

@@ -17,12 +17,13 @@ Tree = dict[str, Any]
 Key = tuple[str, ...]
 
 BUDGET = ("steps", "minutes", "epochs", "patience")
-CHANGEABLE = (*BUDGET, "device")  # how long it trains and on what machine, not what it learns
+CHANGEABLE = (*BUDGET, "device", "tensorboard")  # how long, on what machine and who watches, not what is learned
+ALLOWED = f"the budget ({', '.join(BUDGET)}), training.device and training.tensorboard"
 ABSENT = object()
 
 
 def resumed(tree: Tree, folder: RunFolder, recipe: R, origin: str) -> R:
-    """The run's own recipe. Only its budget and device may be changed on the way. It is written last of what a
+    """The run's own recipe. Only what is CHANGEABLE may be another on the way. It is written last of what a
     training needs, so a run that was killed even before its first state can go on."""
     if folder.packed:
         raise UsageError(
@@ -53,7 +54,7 @@ def _refuse_changes(tree: Tree, folder: RunFolder, recipe: RecipeBase, origin: s
         has = "does not have it" if have is ABSENT else f"has {_shown(have)}"
         raise UsageError(
             f"{origin}: {'.'.join(key)} is {_shown(value)}, and the run in {folder.path} {has}: leave it out, for on "
-            f"--resume only the budget ({', '.join(BUDGET)}) and training.device can change, or train into another folder"
+            f"--resume only {ALLOWED} can change, or train into another folder"
         )
 
 

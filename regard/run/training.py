@@ -17,7 +17,7 @@ from rich.console import Console
 from regard import build
 from regard.config import read_toml, rooted
 from regard.errors import RegardError, UsageError
-from regard.run.beginning import alone, check_device, leaving_nothing
+from regard.run.beginning import alone, check_machine, leaving_nothing
 from regard.run.corpus import Tree
 from regard.run.crowding import crowded, load_before
 from regard.run.folder import RunFolder
@@ -27,6 +27,7 @@ from regard.run.snapshots import Snapshots
 from regard.training.checkpoint import load_parameters, parameters_of, write_text
 from regard.training.loop import Budget, Progress, Trainer
 from regard.training.reporting import MetricsFile, Several, Terminal
+from regard.training.tensorboard import TensorBoard
 
 # What the speed of a training is said in, where its batches count something else than the tokens that are said.
 COUNTED = {
@@ -52,12 +53,14 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     def begun() -> bool:
         return resume or folder.resumable or any(each.progress.best is not None for each in trainers)
 
-    check_device(tree)
+    check_machine(tree)
     with alone(folder) if not resume or folder.path.is_dir() else nullcontext(), leaving_nothing(folder, begun):
         job = begin(tree, folder, console, origin, resume)
         _announce(job, load, console)
         terminal = Terminal(console, lambda: trainers[0].spent(), counted=COUNTED.get(job.recipe.task, "tokens"))
-        metrics, snapshots = MetricsFile(folder.metrics), Snapshots(folder, job.recipe.training.average)
+        curves = TensorBoard(folder.tensorboard) if job.recipe.training.tensorboard else None
+        metrics = MetricsFile(folder.metrics, curves=curves)
+        snapshots = Snapshots(folder, job.recipe.training.average)
         trainer = _trainer(job, folder, Several([metrics, terminal]), snapshots)
         trainers.append(trainer)
         if resume and folder.resumable:
@@ -74,6 +77,7 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
             reason = trainer.train()
         finally:
             terminal.close()
+            metrics.close()
     if reason == "interrupted":
         raise RegardError(
             f"stopped at step {trainer.progress.step}, and nothing is lost: run the same command with --resume to go on"

@@ -13,17 +13,21 @@ from rich.progress import Progress as Bar
 
 from regard.training.checkpoint import write_text
 from regard.training.loop import Observer, Progress
+from regard.training.tensorboard import TensorBoard
 
 
 class MetricsFile:
-    """`metrics.jsonl`: a JSON object every `every` steps, of means over them, and one at each validation."""
+    """`metrics.jsonl`: a JSON object every `every` steps, of means over them, and one at each validation. `curves` are
+    told the same."""
 
-    def __init__(self, path: Path, every: int = 10) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int = 10, curves: TensorBoard | None = None) -> None:
+        self.path, self.every, self.curves = path, every, curves
         self._window: list[Mapping[str, float]] = []
 
     def resume_at(self, step: int) -> None:
         """Forgets what was written after the state that a training goes on from."""
+        if self.curves is not None:
+            self.curves.resume_at(step)
         if not self.path.exists():
             return
         kept = []
@@ -60,6 +64,12 @@ class MetricsFile:
         row |= {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in facts.items()}
         with open(self.path, "a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(row) + "\n")
+        if self.curves is not None:
+            self.curves.write(row)
+
+    def close(self) -> None:
+        if self.curves is not None:
+            self.curves.close()
 
 
 class Terminal:

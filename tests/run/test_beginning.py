@@ -220,3 +220,13 @@ def test_a_warm_up_that_somebody_chose_is_theirs(task: str, tmp_path: Path) -> N
         assert f"\nwarmup = {warmup}\n" in (tmp_path / name / "recipe.toml").read_text()
     assert main([*command, "--out", str(tmp_path / "preset"), "--resume", "--steps", "9"]) == 0
     assert "\nwarmup = 2\n" in (tmp_path / "preset" / "recipe.toml").read_text(), "and it is not changed on the way"
+
+
+def test_a_program_that_is_missing_is_said_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regard.training.tensorboard.find_spec", lambda _: None)
+    tree = {"training": {"tensorboard": True}, "data": {"source": str(tmp_path / "none"), "target": "none"}}
+    with pytest.raises(UsageError, match=r"pip install 'regard\[tensorboard\]'"):
+        training.train(tree, tmp_path / "run", Console(quiet=True))
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from regard.cli import main
 from regard.config import read_toml
 from tests.run.translation.numbers import TRANSFORMER, files, settings, train
 
-BUDGET = "on --resume only the budget (steps, minutes, epochs, patience) and training.device can change"
+BUDGET = "on --resume only the budget (steps, minutes, epochs, patience), training.device and training.tensorboard can change"
 
 
 @pytest.fixture
