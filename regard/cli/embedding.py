@@ -60,14 +60,21 @@ def embed(
 
     lines = _lines(sentence)
     model = Embedder.load(run, device)
-    words = _embedded(model, lines, word, occurrence)
-    if as_json:
-        facts = {"run": model.name, "word": word, "sentences": [each.to_json() for each in words]}
-        print(json.dumps(facts, ensure_ascii=False))
+    if lines is None:
+        numbers, words, blank = None, [model.embed(sentence, word, occurrence)], 0
+        _note(words[0], "")
     else:
-        print("\n\n".join(str(each) for each in words))
-        if len(words) > 1:
-            print(f"\n{_between(words)}")
+        numbers, words = _embedded(model, lines, word, occurrence)
+        blank = sum(not line.strip() for line in lines)
+    if as_json:
+        print(json.dumps(_facts(model.name, word, words, numbers, blank), ensure_ascii=False))
+    else:
+        heads = [""] * len(words) if numbers is None else [f"line {number}: " for number in numbers]
+        print("\n\n".join(f"{head}{each}" for head, each in zip(heads, words, strict=True)))
+        if numbers is not None and len(words) > 1:
+            print(f"\n{_between(words, numbers)}")
+    if blank:
+        print(f"{blank:,} line{'s are' if blank > 1 else ' is'} blank and left out", file=sys.stderr)
     if png is not None:
         from regard.run.embedding.moving import moves
         from regard.view.plane import save_plane
@@ -76,8 +83,8 @@ def embed(
         print(f"wrote {png}", file=sys.stderr if as_json else sys.stdout)
 
 
-def _lines(sentence: str) -> list[str]:
-    """The sentences: those of a file, or the one that was written."""
+def _lines(sentence: str) -> list[str] | None:
+    """All lines of a file, the blank ones too; None where a sentence was written instead."""
     from regard.data import read_lines
 
     try:
@@ -85,45 +92,57 @@ def _lines(sentence: str) -> list[str]:
     except (OSError, ValueError):  # a sentence too long for a file's name, or one with a zero character
         file = False
     if not file:
-        return [sentence]
+        return None
     lines = list(read_lines(sentence if sentence == "-" else Path(sentence)))
     if not any(line.strip() for line in lines):
         raise UsageError(f"{'standard input' if sentence == '-' else sentence} holds no sentence: write one a line")
     return lines
 
 
-def _embedded(model: Any, lines: list[str], word: str, occurrence: int | None) -> list[Any]:
-    """Of each line that has the word; what is wrong with the others goes to stderr."""
-    if len(lines) == 1:
-        found = [model.embed(lines[0], word, occurrence)]
-    else:
-        found = []
-        problems = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                found.append(model.embed(line, word, occurrence))
-            except UsageError as error:
-                if line.strip():
-                    problems.append(f"line {number}: {error}")
-        if not found:
-            raise UsageError(problems[0])
-        for problem in problems:
-            print(problem, file=sys.stderr)
-    for each in found:
-        for note in each.notes:
-            print(note, file=sys.stderr)
-    return found
+def _embedded(model: Any, lines: list[str], word: str, occurrence: int | None) -> tuple[list[int], list[Any]]:
+    """The lines that have the word, by their numbers from 1; what is wrong with others that are not blank goes to
+    stderr."""
+    numbers, found, problems = [], [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(model.embed(line, word, occurrence))
+            numbers.append(number)
+        except UsageError as error:
+            problems.append(f"line {number}: {error}")
+    if not found:
+        raise UsageError(problems[0])
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    for number, each in zip(numbers, found, strict=True):
+        _note(each, f"line {number}: ")
+    return numbers, found
 
 
-def _between(words: list[Any]) -> str:
-    """How alike the first sentences find the word, layer by layer."""
+def _note(word: Any, head: str) -> None:
+    for note in word.notes:
+        print(f"{head}{note}", file=sys.stderr)
+
+
+def _facts(run: str, word: str, words: list[Any], numbers: list[int] | None, blank: int) -> dict[str, Any]:
+    """Of a file, which line each sentence is and how many are blank."""
+    facts: dict[str, Any] = {"run": run, "word": word}
+    if numbers is None:
+        return facts | {"sentences": [each.to_json() for each in words]}
+    rows = [{"line": number, **each.to_json()} for number, each in zip(numbers, words, strict=True)]
+    return facts | {"blank_lines": blank, "sentences": rows}
+
+
+def _between(words: list[Any], numbers: list[int]) -> str:
+    """How alike the first lines find the word, layer by layer."""
     from itertools import combinations
 
     from regard.run.embedding.word import aligned, apart
 
     cosines = apart(words)
     pairs = list(combinations(range(min(len(words), 4)), 2))
-    head = ["cosine between sentences", *(f"{a + 1} and {b + 1}" for a, b in pairs)]
+    head = ["cosine between lines", *(f"{numbers[a]} and {numbers[b]}" for a, b in pairs)]
     rows = [
         [f"layer {number}" if number else "static", *(f"{layer[a, b]:.3f}" for a, b in pairs)]
         for number, layer in enumerate(cosines)

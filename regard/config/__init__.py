@@ -17,6 +17,7 @@ from regard.config.recipe import (
     TrainingPart,
     TransformerPart,
     TranslationTrainingPart,
+    Unknown,
 )
 from regard.config.tasks import RECIPES, any_recipe_of, task_of
 
@@ -36,6 +37,7 @@ __all__ = [
     "TrainingPart",
     "TransformerPart",
     "TranslationTrainingPart",
+    "Unknown",
     "any_recipe_of",
     "mechanism",
     "merge",

@@ -343,7 +343,13 @@ class TranslationTrainingPart(TrainingPart):
     choose_by: Literal["loss", "bleu", "chrf", "ter", "exact-match", "wer", "per", "cer"] | None = None
 
 
+Unknown = Literal["keep", "replace", "forbid"]
+
+
 class DecodingPart(Part):
+    """How outputs are searched. `unknown`: what becomes of a token that stands for what the vocabulary lacks; None, as
+    in runs of before there was the key: it is kept."""
+
     beam: PositiveInt = 5
     length_penalty: LengthPenalty = 1.0
     coverage_penalty: Annotated[float, Field(ge=0.0)] = 0.0
@@ -351,6 +357,7 @@ class DecodingPart(Part):
     min_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
     max_length_ratio: PositiveFloat | None = None
     max_length_extra: Annotated[int, Field(ge=1)] = 10
+    unknown: Unknown | None = None
     batch_tokens: Annotated[int, Field(ge=16)] = 4096
 
 

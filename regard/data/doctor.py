@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from regard.data.diagnosis import Diagnosis, Finding, SideStatistics, Statistics
+from regard.data.header import believed, looks_like_header, suspected
 from regard.data.reader import RawPair, TablePairs, TextPairs
 from regard.data.scripts import MARKS, unspaced_letters
 from regard.errors import UsageError
@@ -25,8 +26,8 @@ NUMBERS = re.compile(r"\d+")
 SEGMENTED = {"@@": re.compile(r"\S@@(?: |$)"), "▁": re.compile("(?:^| )▁")}
 SEGMENTED_SHARE = 0.2
 ASKING = "?!？！؟"  # marks that a sentence and its translation both end in
-# What other programs take for the end of a line.
-STRANGE_ENDS = re.compile("[\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e]|\r(?!$)")
+# What ends a line, which a cell of a table may hold, and what other programs take for it.
+STRANGE_ENDS = re.compile("[\n\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e]|\r(?!\\Z)")
 
 _KINDS = {
     "blank-source": "have an empty source and a target",
@@ -36,7 +37,8 @@ _KINDS = {
     "nul": "hold NUL characters",
     "length-ratio": "have sides of lengths that do not go together",
     "crlf": "end in CRLF; the CR is removed",
-    "line-separator": "hold U+2028, U+0085 or another character that some programs take for the end of a line",
+    "line-separator": "hold a line end within the text, U+2028, U+0085 or another character that some programs take for "
+    "the end of a line",
     "duplicate": "repeat an earlier pair",
     "copied": "have a target that is their source",
     "long": "have more words than data.max_length allows tokens",
@@ -92,7 +94,9 @@ class _Examination:
     def __init__(self, pairs: TextPairs | TablePairs, max_length: int | None) -> None:
         self.pairs, self.max_length = pairs, max_length
         self.names = (str(pairs.source), str(pairs.target)) if isinstance(pairs, TextPairs) else (str(pairs.data),) * 2
+        self.columns = isinstance(pairs, TablePairs) and pairs.columns
         self.found: dict[str, tuple[int, list[int]]] = {}
+        self.headers: list[Finding] = []  # what may be one, of which there is one at most
         self.dropped: list[tuple[str, int, str]] = []
         self.sides = (_Side(), _Side())
         self.kept = self.lines = 0
@@ -144,6 +148,8 @@ class _Examination:
 
     def _keep(self, line: int, source: str, target: str) -> None:
         self.kept += 1
+        if line == 1 and self.columns and looks_like_header(source, target):
+            self.headers.append(suspected(self.pairs.name, source.strip(), target.strip()))
         words = self.sides[0].add(source), self.sides[1].add(target)
         if STRANGE_ENDS.search(source) or STRANGE_ENDS.search(target):
             self.note("line-separator", line)
@@ -166,17 +172,17 @@ class _Examination:
         self.offbeat.append(digits[0] != digits[1] or (source[-1] in ASKING) != (target[-1] in ASKING))
 
     def finish(self) -> Diagnosis:
-        findings: list[Finding] = []
+        findings = [*self.headers]
+        if isinstance(self.pairs, TablePairs) and (header := self.pairs.header()) is not None:
+            findings.append(believed(self.pairs.name, header))
         self._find_duplicates()
         if self.counts[0] != self.counts[1]:
             findings.append(self._unequal())
         else:
             self._judge_ratios()
-        for side, path in enumerate(self._paths()):
+        for path in dict.fromkeys(self._paths()):  # one file may be both sides
             if _starts_with_bom(path):
-                findings.append(
-                    Finding("bom", 1, [1], f"{self.names[side]} begins with a byte order mark, which is removed")
-                )
+                findings.append(Finding("bom", 1, [1], f"{path} begins with a byte order mark, which is removed"))
         findings += self._segmented()
         for kind, (count, lines) in self.found.items():
             findings.append(self._finding(kind, count, sorted(lines)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from regard.data.batching import Batches
 from regard.data.corpus import Corpus
+from regard.data.header import header_of
 from regard.data.reader import RawPair, TablePairs, TextPairs, raw_lines
 from regard.data.tokenizer import Tokenizer
 from regard.errors import RegardError, UsageError
@@ -43,11 +43,17 @@ class LabelledTable:
         return self._table()
 
     def _table(self) -> Iterator[RawPair]:
-        pairs = iter(TablePairs(self.data))
-        names = self._header()
+        table = TablePairs(self.data)
+        pairs = iter(table)
+        names = [cell.strip().lower() for cell in table.first_cells()] if table.columns else []
         if not set(names) >= set(COLUMNS):
             yield from pairs
             return
+        if (header := header_of(names)) is not None:
+            raise UsageError(
+                f"{self.data} has columns text and label and columns {header.names[0]} and {header.names[1]}: rename those "
+                "that are not to be read"
+            )
         places = tuple(names.index(column) for column in COLUMNS)
         if sorted(places) != [0, 1]:
             raise UsageError(
@@ -57,12 +63,6 @@ class LabelledTable:
         next(pairs)
         for pair in pairs:
             yield pair if places == (0, 1) else RawPair(pair.line, pair.target, pair.source)
-
-    def _header(self) -> list[str]:
-        """The cells of the first line in lower case."""
-        line = next(raw_lines(self.data)).removesuffix(b"\r").decode("utf-8", "replace")
-        cells = line.split("\t") if self.data.suffix.lower() == ".tsv" else next(csv.reader([line]), [])
-        return [cell.strip().lower() for cell in cells]
 
     def _jsonl(self) -> Iterator[RawPair]:
         for number, line in enumerate(raw_lines(self.data), start=1):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from regard.data.header import Header, header_of
 from regard.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
@@ -111,7 +112,14 @@ class TextPairs:
 
     @property
     def name(self) -> str:
+        if self.source == self.target:
+            return f"{self.source} as source and target"
         return f"{self.source} and {self.target}"
+
+    @property
+    def has(self) -> str:
+        """The name and its verb, for sentences: one file has, two have."""
+        return f"{self.name} {'has' if self.source == self.target else 'have'}"
 
     def __iter__(self) -> Iterator[RawPair]:
         sources, targets = raw_lines(self.source), raw_lines(self.target)
@@ -127,13 +135,33 @@ class TextPairs:
 @dataclass(frozen=True)
 class TablePairs:
     """One file with both sides: `.tsv` or `.csv` (the first two columns, or those that a header calls source and
-    target), or `.jsonl` (keys source and target)."""
+    target, or so: see `header.SIDES`), or `.jsonl` (keys source and target)."""
 
     data: Path
 
     @property
     def name(self) -> str:
         return str(self.data)
+
+    @property
+    def has(self) -> str:
+        """The name and its verb, for sentences."""
+        return f"{self.name} has"
+
+    @property
+    def columns(self) -> bool:
+        """Whether it has columns, which a header may name, and no keys."""
+        return self.data.suffix.lower() in (".tsv", ".csv")
+
+    def first_cells(self) -> list[str]:
+        """The cells of the first line of a `.tsv` or a `.csv`."""
+        if self.data.suffix.lower() == ".csv":
+            return next(row for _, row in self._csv_rows())
+        return [cell.decode("utf-8", "replace") for cell in next(raw_lines(self.data)).removesuffix(b"\r").split(b"\t")]
+
+    def header(self) -> Header | None:
+        """What the first line calls the columns of both sides; None where it is a pair."""
+        return header_of(self.first_cells()) if self.columns else None
 
     def __iter__(self) -> Iterator[RawPair]:
         match self.data.suffix.lower():
@@ -153,8 +181,8 @@ class TablePairs:
         for number, line in enumerate(raw_lines(self.data), start=1):
             text = line.removesuffix(b"\r")
             cells, ending = text.split(b"\t"), line[len(text) :]
-            if number == 1 and (found := _header([c.decode("utf-8", "replace") for c in cells])) is not None:
-                places = found
+            if number == 1 and (header := header_of([c.decode("utf-8", "replace") for c in cells])) is not None:
+                places = header.places
                 continue
             if not line.strip():
                 yield RawPair(number, b"", b"")
@@ -167,25 +195,31 @@ class TablePairs:
             yield RawPair(number, cells[places[0]], cells[places[1]] + ending)
 
     def _csv(self) -> Iterator[RawPair]:
-        """As RFC 4180 has it: a quoted cell may hold line ends. The line of a pair is the one where it begins."""
-        places, ended = (0, 1), 0
+        """The line of a pair is the one where it begins."""
+        places = (0, 1)
+        for index, (number, row) in enumerate(self._csv_rows()):
+            if index == 0 and (header := header_of(row)) is not None:
+                places = header.places
+                continue
+            if not row:
+                yield RawPair(number, b"", b"")
+                continue
+            if len(row) <= max(places):
+                raise UsageError(
+                    f"{self.data}, line {number} has {len(row)} column{'s' * (len(row) != 1)}: "
+                    "separate source and target by a comma"
+                )
+            source, target = (row[p].replace(LONE_CR, "\r").encode("utf-8", "surrogateescape") for p in places)
+            yield RawPair(number, source, target)
+
+    def _csv_rows(self) -> Iterator[tuple[int, list[str]]]:
+        """As RFC 4180 has it: a quoted cell may hold line ends. Each row has the number of the line where it begins."""
+        ended = 0
         rows = csv.reader(_csv_lines(self.data))
         try:
-            for index, row in enumerate(rows):
+            for row in rows:
                 number, ended = ended + 1, rows.line_num
-                if index == 0 and (found := _header(row)) is not None:
-                    places = found
-                    continue
-                if not row:
-                    yield RawPair(number, b"", b"")
-                    continue
-                if len(row) <= max(places):
-                    raise UsageError(
-                        f"{self.data}, line {number} has {len(row)} column{'s' * (len(row) != 1)}: "
-                        "separate source and target by a comma"
-                    )
-                source, target = (row[p].replace(LONE_CR, "\r").encode("utf-8", "surrogateescape") for p in places)
-                yield RawPair(number, source, target)
+                yield number, row
         except csv.Error as error:
             raise UsageError(
                 f"{self.data}, line {ended + 1}: {error}: look for a double quote that is not closed"
@@ -225,8 +259,3 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
-
-
-def _header(cells: list[str]) -> tuple[int, int] | None:
-    names = [cell.strip().lower() for cell in cells]
-    return (names.index("source"), names.index("target")) if {"source", "target"} <= set(names) else None

@@ -138,10 +138,16 @@ class Tokenizer:
         found = self._library.encode_batch_fast([_clean(line) for line in lines], add_special_tokens=False)
         return [_text_only(encoding.ids) for encoding in found]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text; special tokens say nothing."""
-        text = self._library.decode([i for i in ids if i >= len(SPECIAL_TOKENS) or i == UNK], skip_special_tokens=False)
-        return text.strip()
+    def decode(self, ids: Sequence[int], unknown: Sequence[str] = ()) -> str:
+        """The text; special tokens say nothing, but that of the unknown. `unknown` are texts that stand for those, one
+        for each in order."""
+        ids = [i for i in ids if i >= len(SPECIAL_TOKENS) or i == UNK]
+        if not unknown:
+            return self._library.decode(ids, skip_special_tokens=False).strip()
+        instead = iter(unknown)
+        pieces = [next(instead) if i == UNK else self._library.id_to_token(i) or "" for i in ids]
+        decoder = self._library.decoder
+        return (" ".join(pieces) if decoder is None else decoder.decode(pieces)).strip()
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """As a reader may see them: the mark of a word's beginning stays, special tokens show their names."""

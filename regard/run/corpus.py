@@ -66,7 +66,7 @@ def examined(pairs: Pairs, say: Callable[[str], None]) -> Diagnosis:
         if finding.fatal:
             raise RegardError(finding.sentence)
     if diagnosis.pairs == 0:
-        raise RegardError(f"{pairs.name} has no pair left to train on: see what 'regard doctor' says of it")
+        raise RegardError(f"{pairs.has} no pair left to train on: see what 'regard doctor' says of it")
     return diagnosis
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from regard.data import Diagnosis, TablePairs, TextPairs, examine, kept
-from regard.errors import RegardError, UsageError
+from regard.errors import UsageError
 from regard.evaluation import Bleu, LengthBucket, PairedResult, Score, TokenizedBleu, by_length, paired_test, score
+from regard.evaluation.moses import moses_language
 from regard.run.corpus import Pairs, grouped
 from regard.run.translation.model import Model
 from regard.tasks import translation
@@ -76,13 +77,15 @@ def evaluate(
     together = translation.spells(*way)
     if tokenize is not None:
         _check(tokenize, together, model.name)
+    if lowercase is not None:
+        moses_language(lowercase)
     diagnosis = examine(pairs)
     for finding in diagnosis.findings:
         if finding.fatal:
-            raise RegardError(finding.sentence)
+            raise UsageError(finding.sentence)
     sources, references = grouped(kept(pairs, diagnosis), together)
     if not sources:
-        raise RegardError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
+        raise UsageError(f"{pairs.has} no pair to score: see what 'regard doctor' says of it")
     said = _said(model, sources, beam)
     metrics = translation.metrics(*way, references, tokenize)
     if lowercase is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regard.attention import Hard, Record, record
 from regard.batch import BOS, EOS, Batch, rectangle, within
-from regard.config import DataPart, DecodingPart, TrainingPart
+from regard.config import DataPart, DecodingPart, TrainingPart, Unknown
 from regard.data import Tokenizer
 from regard.decoding import (
     Constraints,
@@ -214,6 +214,7 @@ class Search:
     max_length_ratio: float = 2.0
     max_length_extra: int = 10
     max_length: int = 256
+    unknown: Unknown = "keep"  # what becomes of unknown tokens: "replace" by what was looked at, "forbid" them
     batch_tokens: int = 4096
     sampling: Mapping[str, Any] | None = None  # temperature, top_k, top_p, seed; None means beam search
 
@@ -226,6 +227,8 @@ class Search:
         least, most = (f"how many tokens an output {verb} have for each of the source's" for verb in ("must", "may"))
         check_number("min_length_ratio", self.min_length_ratio, f"{least}, from 0")
         check_number("max_length_ratio", self.max_length_ratio, f"{most}, above 0", above=True)
+        if self.unknown not in get_args(Unknown):
+            raise UsageError(f"unknown is {self.unknown!r}: write {', '.join(get_args(Unknown))}")
 
     @classmethod
     def of(cls, part: DecodingPart, max_length: int) -> Search:
@@ -238,6 +241,7 @@ class Search:
             max_length_ratio=part.max_length_ratio if part.max_length_ratio is not None else 2.0,
             max_length_extra=part.max_length_extra,
             max_length=max_length,
+            unknown=part.unknown or "keep",
             batch_tokens=part.batch_tokens,
         )
 
@@ -291,6 +295,7 @@ def _search_steps(
         max_length=(longest.ceil().long() + how.max_length_extra).clamp(max=how.max_length),
         min_length=shortest.floor().long(),
         no_repeat_ngram=how.no_repeat_ngram,
+        allow_unknown=how.unknown != "forbid",
     )
     memory = model.encode(ids, lengths)
     decoder: Any = model.decoder

@@ -54,6 +54,34 @@ def test_each_thing_is_named_by_its_lines(tmp_path: Path) -> None:
     assert rows[0] == "file\tline\treason" and [row.split("\t")[1] for row in rows[1:]] == ["2", "3", "4", "5", "6"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        ("a.csv", 'a,b\n"c\nd",e\nf,"g\n"\n"h\r\ni",j\n', [2, 4, 6]),
+        ("a.csv", '"a\n\nb",c\nd,e\n', [1]),
+        ("a.jsonl", '{"source": "a", "target": "b"}\n{"source": "c\\n", "target": "d"}\n', [2]),
+        ("a.jsonl", '{"source": "a\\u2028b", "target": "b"}\n{"source": "c", "target": "d\\r\\ne"}\n', [1, 2]),
+        ("a.tsv", "a\tb\r\nc\td\r\n", []),
+        ("a.csv", "a,b\r\nc,d\r\n", []),
+    ],
+)
+def test_a_line_end_within_the_text_is_said_and_kept(tmp_path: Path, name: str, text: str, lines: list[int]) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    diagnosis = examine(TablePairs(tmp_path / name))
+    assert found(diagnosis).get("line-separator", []) == lines and not diagnosis.dropped
+    said = [each.sentence for each in diagnosis.findings if each.kind == "line-separator"]
+    assert all("a line end within the text" in sentence for sentence in said) and len(said) == bool(lines)
+
+
+def test_one_file_as_both_sides_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfx\ny\n")
+    corpus = TextPairs(tmp_path / "a", tmp_path / "." / "a")
+    diagnosis = examine(corpus)
+    assert found(diagnosis) == {"bom": [1], "copied": [1, 2]}
+    assert [each.kind for each in diagnosis.findings] == ["bom", "copied"]
+    assert str(diagnosis).startswith(f"{tmp_path / 'a'} as source and target: 2 lines, 2 pairs to train on\n")
+
+
 @pytest.mark.parametrize("gone", [3, 60, 110])
 def test_a_lost_line_is_fatal_and_the_place_is_named(tmp_path: Path, gone: int) -> None:
     words = ["cat", "a very long sentence about many different things", "dog runs", "the number is", "who is there"]

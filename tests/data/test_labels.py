@@ -46,6 +46,7 @@ def test_two_files_and_every_kind_of_table_say_the_same(tmp_path: Path) -> None:
     assert write("d.csv", "text,label", *(f'"{text}",{label}' for _, text, label in ROWS)) == later
     assert write("e.csv", '"label",text', *(f"{label},{text}" for _, text, label in ROWS)) == later
     assert write("f.csv", "id,target,source", *(f"{n},{label},{text}" for n, text, label in ROWS)) == later
+    assert write("g.csv", "output,input", *(f"{label},{text}" for _, text, label in ROWS)) == later
     assert write("g.jsonl", *(json.dumps({"label": label, "text": text}) for _, text, label in ROWS)) == ROWS
     assert write("h.jsonl", *(json.dumps({"source": text, "target": label}) for _, text, label in ROWS)) == ROWS
     assert write("i.jsonl", '{"text": "a", "label": 7}', '{"text": "b", "label": 0}') == [(1, "a", "7"), (2, "b", "0")]
@@ -70,6 +71,8 @@ def test_what_is_no_item_is_dropped_with_its_reason(tmp_path: Path) -> None:
     ("name", "content", "sentence"),
     [
         ("a.tsv", b"id\ttext\tlabel\n1\tx\ty\n", "text and label in columns 2 and 3: put them first"),
+        ("a.csv", b"text,label,src,tgt\nx,y,z,w\n", "columns text and label and columns src and tgt: rename those"),
+        ("a.csv", b'text,"label\n' + b"x,y\n" * 50_000, "line 1"),
         ("a.tsv", b"no tab\n", "line 1 has 1 column"),
         ("a.tsv", b"", "is empty"),
         ("a.tsv", b"\t\n\t\n", "no line with both a text and a label"),

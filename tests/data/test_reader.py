@@ -55,6 +55,20 @@ def test_a_quote_left_open_is_said_where_it_opens(tmp_path: Path) -> None:
         examine(TablePairs(tmp_path / "a.csv"))
 
 
+def test_a_quote_left_open_in_the_first_line_is_said_too(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'a,"b\n' + b"e,f\n" * 50_000)
+    for use in (lambda: TablePairs(tmp_path / "a.csv").header(), lambda: examine(TablePairs(tmp_path / "a.csv"))):
+        with pytest.raises(UsageError, match=r"a\.csv, line 1: .* look for a double quote that is not closed"):
+            use()
+
+
+def test_how_a_corpus_is_called_in_a_sentence(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    assert TextPairs(a, b).has == f"{a} and {b} have"
+    assert TextPairs(a, a).has == f"{a} as source and target has"
+    assert TablePairs(a).has == f"{a} has"
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -83,7 +97,7 @@ def test_crlf_is_found_in_a_tsv_and_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_bytes(b"target\tsource\r\nb\ta\r\nd\tc\r\n")
     corpus = TablePairs(tmp_path / "a.tsv")
     diagnosis = examine(corpus)
-    assert [(finding.kind, finding.count) for finding in diagnosis.findings] == [("crlf", 2)]
+    assert [(finding.kind, finding.count) for finding in diagnosis.findings] == [("header", 1), ("crlf", 2)]
     assert list(kept(corpus, diagnosis)) == [(2, "a", "b"), (3, "c", "d")]
 
 

@@ -108,10 +108,33 @@ def test_the_table_and_the_picture(folder: Path, capsys: pytest.CaptureFixture[s
     words = ["embed", str(folder / "masked-language-model"), str(lines), "--word", "apple", "--png", str(png)]
     assert main(words) == 0
     out, err = capsys.readouterr()
-    assert out.count("static") == 4 and "2 and 3" in out and f"wrote {png}" in out
-    assert 'line 3: "apple" is not in "no fruit"' in err
+    assert out.count("static") == 4 and f"wrote {png}" in out
+    heads = [line.split("   ")[0] for line in out.splitlines() if line.startswith("line ")]
+    assert heads == ["line 1: an apple fell", "line 4: An APPLE is rich", "line 5: 苹果 apple"]
+    assert [line.split("  ") for line in out.splitlines() if "cosine between" in line] == [
+        ["cosine between lines", "1 and 4", "1 and 5", "4 and 5"]
+    ]
+    assert 'line 3: "apple" is not in "no fruit"' in err and "1 line is blank and left out" in err
     with Image.open(png) as picture:
         assert picture.format == "PNG"
+
+
+def test_json_has_the_lines_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run, lines = folder / "masked-language-model", tmp_path / "lines.txt"
+    lines.write_text("\n an apple \n\nno fruit\n \t\n" + "a " * 499 + "apple", encoding="utf-8")
+    assert main(["embed", str(run), str(lines), "--word", "apple", "--json"]) == 0
+    out, err = capsys.readouterr()
+    facts = json.loads(out)
+    assert [each["line"] for each in facts["sentences"]] == [2, 6] and facts["blank_lines"] == 3
+    assert err.splitlines()[0].startswith("line 4: ") and "3 lines are blank and left out" in err
+    assert f"line 6: {facts['sentences'][1]['notes'][0]}" in err
+    lines.write_text("an apple\n")  # one line is a file, too
+    facts = said(capsys, run, lines, "--word", "apple")
+    assert facts["sentences"][0]["line"] == 1 and facts["blank_lines"] == 0
+    facts = said(capsys, run, "an apple", "--word", "apple")  # and what was written here is none
+    assert "line" not in facts["sentences"][0] and "blank_lines" not in facts
+    lines.write_text("\nno fruit\n")
+    assert refused(capsys, run, lines, "--word", "apple").startswith('regard: line 2: "apple" is not in')
 
 
 def test_standard_input(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def compare(
             raise UsageError(finding.sentence)
         console.print(finding.sentence, highlight=False, style="yellow")
     if diagnosis.pairs == 0:
-        raise UsageError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
+        raise UsageError(f"{pairs.has} no pair to score: see what 'regard doctor' says of it")
     if gold is not None:
         gold.check(pairs)
     if jobs:

@@ -66,7 +66,7 @@ class ScoredSet:
         triples = kept(pairs, examined(pairs, lambda sentence: None))
         sources, references = grouped(triples, translation.spells(*way))
         if not sources:
-            raise RegardError(f"{pairs.name} has no pair to score: see what 'regard doctor' says of it")
+            raise RegardError(f"{pairs.has} no pair to score: see what 'regard doctor' says of it")
         return cls(pairs, sources, references, translation.metrics(*way, references))
 
 

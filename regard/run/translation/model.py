@@ -17,10 +17,11 @@ from regard.errors import UsageError
 from regard.models import EncoderDecoder, Ensemble
 from regard.run.folder import RunFolder
 from regard.run.lines import OF_PREFIX, check_lines, check_prefixes, unknown_note
-from regard.run.translation.prediction import Prediction, attention_map, attention_weights
+from regard.run.translation.prediction import Prediction, attention_map, attention_weights, looked_at
 from regard.run.translation.scoring import scored
 from regard.run.translation.steering import edits_of, resolved, steered
 from regard.run.translation.streaming import Looked, Partial, partials
+from regard.run.translation.unknown import texts
 from regard.tasks.translation import Search, search
 from regard.training.checkpoint import load_parameters, load_tensors
 from regard.view import AttentionMap
@@ -127,11 +128,13 @@ class Model:
                 for line, begin in zip(lines, begins, strict=True)
             ]
         trees = Trees(len(filled)) if tree else None
-        found = _search(self.network, [encodings[i][0].ids for i in filled], how, prefixes, trees)
-        predictions = [Prediction(line, "", 0.0, [], []) for line in lines]
+        ids = [encodings[i][0].ids for i in filled]
+        found = _search(self.network, ids, how, prefixes, trees)
+        predictions = [_nothing_said(line, how) for line in lines]
+        spoken = iter(self._texts([lines[i] for i in filled], ids, found, how))
         for i, begin, hypotheses in zip(filled, prefixes or [()] * len(filled), found, strict=True):
             notes = [*encodings[i][1], *unknown_note(begin, OF_PREFIX)]
-            said = [self._prediction(lines[i], hypothesis, notes) for hypothesis in hypotheses]
+            said = [self._prediction(lines[i], each, next(spoken), notes) for each in hypotheses]
             predictions[i] = replace(said[0], alternatives=said if how.count > 1 else [])
         if attention and self.network.looks:
             self._look(predictions, filled, {i: e for i, (e, _) in encodings.items()}, found)
@@ -183,14 +186,15 @@ class Model:
             raise UsageError(f"a stream says one draw, not {how.count}: use predict, or stream with other seeds")
         if not line.strip():
             seen = self._nothing_seen() if attention and self.network.looks else None
-            nothing = Prediction(line, "", 0.0, [], [], attention=seen)
+            nothing = replace(_nothing_said(line, how), attention=seen)
             return iter([Partial(0, [], "", 0.0, 0.0, True, prediction=nothing)])
         encoding, notes = self.encode(line)
         begin = self.target_tokenizer.encode(prefix or "").ids
         notes += unknown_note(begin, OF_PREFIX)
 
         def conclude(found: Sequence[Hypothesis], weights: Looked | None) -> Prediction:
-            said = [self._prediction(line, hypothesis, notes) for hypothesis in found]
+            spoken = self._texts([line], [encoding.ids], [found], how)
+            said = [self._prediction(line, *each, notes) for each in zip(found, spoken, strict=True)]
             seen = None
             if weights is None and attention and self.network.looks:  # it looks only at what is said as a whole
                 [weights] = attention_weights(self.network, [encoding.ids], found[:1])
@@ -228,10 +232,24 @@ class Model:
             encoding = encoding.first(limit)
         return encoding, notes
 
-    def _prediction(self, line: str, hypothesis: Hypothesis, notes: list[str]) -> Prediction:
+    def _texts(
+        self, lines: Sequence[str], ids: Sequence[Sequence[int]], found: Sequence[Sequence[Hypothesis]], how: Search
+    ) -> list[str]:
+        """Of every hypothesis of each line, in order."""
+        owners = [number for number, each in enumerate(found) for _ in each]
+        return texts(
+            self.network,
+            (self.source_tokenizer, self.target_tokenizer),
+            [lines[number] for number in owners],
+            [ids[number] for number in owners],
+            [hypothesis for each in found for hypothesis in each],
+            how,
+        )
+
+    def _prediction(self, line: str, hypothesis: Hypothesis, text: str, notes: list[str]) -> Prediction:
         return Prediction(
             source=line,
-            text=self.target_tokenizer.decode(hypothesis.ids),
+            text=text,
             score=hypothesis.score,
             tokens=self.target_tokenizer.tokens(hypothesis.ids),
             log_probabilities=list(hypothesis.log_probabilities),
@@ -249,18 +267,14 @@ class Model:
         encodings: Mapping[int, Encoding],
         found: Sequence[Sequence[Hypothesis]],
     ) -> None:
-        """Adds what was looked at to the best of each, in batches of like length."""
-        order = sorted(range(len(filled)), key=lambda n: len(encodings[filled[n]].ids))
-        for start in range(0, len(order), 32):
-            chosen = order[start : start + 32]
-            sources = [encodings[filled[n]].ids for n in chosen]
-            for n, weights in zip(
-                chosen, attention_weights(self.network, sources, [found[n][0] for n in chosen]), strict=True
-            ):
-                i = filled[n]
-                words = self.source_tokenizer.split_words(predictions[i].source)
-                seen = attention_map(weights, encodings[i], words, found[n][0], self.target_tokenizer)
-                predictions[i] = replace(predictions[i], attention=seen)
+        """Adds what was looked at to the best of each."""
+        best = [each[0] for each in found]
+        for i, said, weights in zip(
+            filled, best, looked_at(self.network, [encodings[i].ids for i in filled], best), strict=True
+        ):
+            words = self.source_tokenizer.split_words(predictions[i].source)
+            seen = attention_map(weights, encodings[i], words, said, self.target_tokenizer)
+            predictions[i] = replace(predictions[i], attention=seen)
 
     def _nothing_seen(self) -> AttentionMap:
         """The map of a line without a word, of which nothing is said: it has no row."""
@@ -271,6 +285,12 @@ class Model:
 
 # `Model.search` is public and means the settings; inside the class the function would be hidden by it.
 _search = search
+
+
+def _nothing_said(line: str, how: Search) -> Prediction:
+    """What is said of a line without a word: the empty text, which is all of its n-best outputs."""
+    empty = Prediction(line, "", 0.0, [], [])
+    return replace(empty, alternatives=[empty] if how.count > 1 else [])
 
 
 def new_network(recipe: Recipe, source: Tokenizer, target: Tokenizer) -> EncoderDecoder:

@@ -17,6 +17,7 @@ from regard.run.translation.steering import Steering
 from regard.view import AttentionMap, PageItem
 
 END = SPECIAL_TOKENS[EOS]
+AT_ONCE = 32  # hypotheses that are said once more together
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,19 @@ def attention_weights(
     model.eval()
     stacked = (model.aligned(batch) if align else model.look(batch)).cpu().numpy()
     return [stacked[i, :, :, : len(h.ids) + h.finished, : len(sources[i]) + 1].copy() for i, h in enumerate(hypotheses)]
+
+
+def looked_at(
+    model: EncoderDecoder, sources: Sequence[Sequence[int]], hypotheses: Sequence[Hypothesis]
+) -> list[Float[np.ndarray, "layers heads T S"]]:
+    """`attention_weights` of any number of them, in batches of like length."""
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    found: dict[int, Float[np.ndarray, "layers heads T S"]] = {}
+    for start in range(0, len(order), AT_ONCE):
+        chosen = order[start : start + AT_ONCE]
+        weights = attention_weights(model, [sources[i] for i in chosen], [hypotheses[i] for i in chosen])
+        found |= dict(zip(chosen, weights, strict=True))
+    return [found[i] for i in range(len(sources))]
 
 
 def attention_map(

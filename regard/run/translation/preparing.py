@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from regard.config import Recipe, recipe_of, write_toml
+from regard.config import DecodingPart, Recipe, recipe_of, write_toml
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
 from regard.run.beginning import make, refuse_overwriting, with_precision
@@ -74,19 +74,18 @@ def prepare(
         )
     for sentence in strangeness(corpus, parent.folder.path) if parent is not None else ():
         console.print(sentence, highlight=False, style="yellow")
-    if recipe.decoding.max_length_ratio is None:
-        decoding = recipe.decoding.model_copy(update={"max_length_ratio": length_ratio(corpus)})
-        recipe = recipe.model_copy(update={"decoding": decoding})
+    if not resume:  # a run of before the key searches as it did
+        recipe = recipe.model_copy(update={"decoding": _searching(recipe.decoding, corpus)})
     if valid_pairs is not None and valid_diagnosis is not None:
         rows = list(kept(valid_pairs, valid_diagnosis))
     else:
         rows = [triple for triple in kept(pairs, diagnosis) if apart(triple[1])]
+        if not rows:
+            raise RegardError(_too_few(pairs, diagnosis.pairs))
         console.print(
-            f"no validation files were given: {len(rows):,} pairs are kept from training for it", highlight=False
-        )
-    if not rows:
-        raise RegardError(
-            f"{pairs.name} has too few pairs to keep some for validation: give --valid-source and --valid-target"
+            f"no validation files were given: {len(rows):,} pair{'s are' if len(rows) > 1 else ' is'} kept from training "
+            "for it",
+            highlight=False,
         )
     valid = _validation_set(rows, tokenizers, valid_pairs is None, recipe)
     if not resume:
@@ -94,6 +93,18 @@ def prepare(
         write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
         _say_choices(recipe, console)
     return recipe, valid, corpus, tokenizers
+
+
+def _searching(part: DecodingPart, corpus: Corpus) -> DecodingPart:
+    """With nothing left open."""
+    chosen = {"max_length_ratio": length_ratio(corpus), "unknown": "replace"}
+    return part.model_copy(update={name: value for name, value in chosen.items() if getattr(part, name) is None})
+
+
+def _too_few(pairs: Pairs, count: int) -> str:
+    """That nothing is left for validation, and how files for it are given as these were."""
+    options = "--valid-source FILE and --valid-target FILE" if isinstance(pairs, TextPairs) else "--valid-data FILE"
+    return f"{pairs.has} {count:,} pair{'s' * (count > 1)}, too few to keep some for validation: give {options}"
 
 
 def _leave_out(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from regard.attention import Edit, capture, steer
-from regard.batch import EOS
+from regard.batch import EOS, UNK
 from regard.data import Tokenizer
 from regard.decoding import BeamTree, Growing, Hypothesis, Node
 from regard.models import EncoderDecoder
@@ -100,6 +100,7 @@ class _Seen:
         # A draw and a greedy search have one hypothesis, which no length can make another.
         self.length_penalty = how.length_penalty
         self.all_ends = all_ends
+        self.replaces = how.unknown == "replace"
         self.growing = Growing()
         self.rows: dict[int | None, Float[np.ndarray, "layers heads S"]] = {}
 
@@ -124,6 +125,8 @@ class _Seen:
         ids = [node.token for node in way if node.token != EOS]
         settled = 0
         while settled < len(ids) and all(len(w) > settled and w[settled].id == way[settled].id for w in ways):
+            if ids[settled] == UNK and self.replaces:  # by what, only the end says
+                break
             settled += 1
         weights = self.weights(way)
         return Partial(

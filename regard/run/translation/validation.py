@@ -14,6 +14,7 @@ from regard.errors import UsageError
 from regard.evaluation import RESAMPLES, Metric, Score, score
 from regard.models import EncoderDecoder
 from regard.run.corpus import ValidationSet
+from regard.run.translation.unknown import texts
 from regard.tasks import translation
 from regard.tasks.translation import Search
 from regard.training.precision import Precision
@@ -66,7 +67,7 @@ class Validator:
 
     def scores(self, beam: int, metrics: Sequence[Metric], bootstrap: int = RESAMPLES) -> list[Score]:
         found = translation.search(self.network, self.ids, replace(self.how, beam=beam))
-        said = [self.tokenizers[1].decode(hypotheses[0].ids) for hypotheses in found]
+        said = texts(self.network, self.tokenizers, self.valid.sources, self.ids, [each[0] for each in found], self.how)
         return [score(metric, said, self.valid.references, bootstrap=bootstrap) for metric in metrics]
 
     def _loss(self) -> float:
