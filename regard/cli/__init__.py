@@ -10,7 +10,20 @@ from typing import Any
 
 import typer
 
-from regard.cli import comparing, embedding, exporting, packing, pictures, probing, scoring, serving, training, using
+from regard.cli import (
+    comparing,
+    embedding,
+    evaluating,
+    exporting,
+    packing,
+    pictures,
+    predicting,
+    probing,
+    scoring,
+    serving,
+    showing,
+    training,
+)
 from regard.cli.app import app
 from regard.cli.quoting import advice
 from regard.errors import RegardError
@@ -19,15 +32,17 @@ __all__ = [
     "app",
     "comparing",
     "embedding",
+    "evaluating",
     "exporting",
     "main",
     "packing",
     "pictures",
+    "predicting",
     "probing",
     "scoring",
     "serving",
+    "showing",
     "training",
-    "using",
 ]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from regard.cli.app import (
     DataOption,
@@ -22,6 +20,7 @@ from regard.cli.app import (
     tree_of,
 )
 from regard.cli.options import gold_options
+from regard.cli.printing import console, say_report
 from regard.errors import UsageError
 
 
@@ -107,11 +106,7 @@ def align(
     sys.stdout.flush()
     if out is not None:
         write_text(out, "".join(lines))
-    report = found.report()
-    print(
-        json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report),
-        file=sys.stderr if out is None else sys.stdout,
-    )
+    say_report(found.report(), as_json, sys.stderr if out is None else sys.stdout)
 
 
 def _wanted(layer: int | None, head: str | None, shift: str | None) -> Any:
@@ -189,7 +184,7 @@ def compare(
             minutes,
             numbers,
             out,
-            Console(soft_wrap=True, markup=False),
+            console(),
             evaluation_pairs(source, target, data) if named else None,
             None if gold is None else GoldFile(gold, one_based),
             origin=origin,

@@ -21,7 +21,9 @@ PREDICT: Tasks = {
     **dict.fromkeys(("beam", "nbest", "length_penalty", "prefix", "attention"), SEARCHING),
     **dict.fromkeys(("sample", *SAMPLING, "no_repeat_ngram"), DRAWING),
     "max_tokens": ("captioning", "language-model"),
-    **dict.fromkeys(("ensemble", "tree", "stream", "min_length_ratio", "max_length_ratio"), ("translation",)),
+    **dict.fromkeys(
+        ("ensemble", "tree", "stream", "min_length_ratio", "max_length_ratio", "unknown"), ("translation",)
+    ),
 }
 SHOW: Tasks = {
     "beam": SEARCHING,
@@ -54,21 +56,20 @@ INSTEAD = {
 
 @contextmanager
 def gold_options(target_first: str = "turn its links round") -> Iterator[None]:
-    """While gold links are read: what a sentence advises is an option, and no argument of Python."""
-    named = {
-        "one_based=False or True": "--zero-based or --one-based",
-        "one_based=False": "--zero-based",
-        "one_based=True": "--one-based",
-        "reverse=False": "leave out --reversed-gold",
-        "reverse=True": target_first,
+    """While gold links are read: the settings that a sentence advises are named as options. `target_first` is what to do
+    about links that have the target word first."""
+    from regard.evaluation import Setting, SettingError
+
+    options = {
+        Setting("one_based", False): "--zero-based",
+        Setting("one_based", True): "--one-based",
+        Setting("reverse", False): "leave out --reversed-gold",
+        Setting("reverse", True): target_first,
     }
     try:
         yield
-    except UsageError as error:
-        sentence = str(error)
-        for argument, option in named.items():
-            sentence = sentence.replace(f"({argument})", f"({option})")
-        raise UsageError(sentence) from error
+    except SettingError as error:
+        raise UsageError(error.written(options.__getitem__)) from error
 
 
 def check_options(context: typer.Context, folder: Path, tasks: Tasks) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from regard.cli.app import DataOption, DeviceOption, RunArgument, SourceOption, TargetOption, app
 from regard.cli.options import gold_options
+from regard.cli.printing import say_report
 from regard.errors import UsageError
 
 
@@ -51,4 +51,4 @@ def probe(
     with gold_options():
         links = None if gold is None else gold_links(gold, model, lines, one_based=one_based)
     found = run_probe(model, lines, count=pairs, gold=links)
-    print(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if as_json else str(found))
+    say_report(found, as_json)

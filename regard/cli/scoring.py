@@ -19,7 +19,10 @@ from regard.cli.app import (
     app,
     write_page,
 )
+from regard.cli.printing import say_left_out, say_notes
 from regard.errors import UsageError
+
+ON_A_PAGE = 500  # pairs at most
 
 
 @app.command()
@@ -59,15 +62,13 @@ def score(
     model = Model.ensemble([Model.load(each, device) for each in (run, *(ensemble or ()))])
     found = model.score([a for a, _ in pairs], [b for _, b in pairs], attention=attention is not None)
     for number, each in enumerate(found, start=1):
-        for note in each.notes:
-            print(f"line {number}: {note}", file=sys.stderr)
+        say_notes(each.notes, number)
         row = {"score": each.score, "tokens": each.tokens, "log_probabilities": each.log_probabilities}
         print(json.dumps(row, ensure_ascii=False) if jsonl else f"{each.score:.4f}")
     sys.stdout.flush()
     if attention is not None:
-        write_page(attention, found[:500], model.name)
-        if len(found) > 500:
-            print(f"{attention} shows 500 of the {len(found)} pairs", file=sys.stderr)
+        write_page(attention, found[:ON_A_PAGE], model.name)
+        say_left_out(attention, min(len(found), ON_A_PAGE), len(found), "pairs")
     tokens = sum(len(each.log_probabilities) for each in found)
     mean = sum(each.score for each in found) / len(found)
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.aligners import check_translates
 from regard.cli.app import DemoOption, DeviceOption, app
 from regard.errors import UsageError
 
@@ -60,6 +62,8 @@ def serve(
     runs = list(runs or []) + ([english_french()] if demo else [])
     if not runs:
         raise UsageError("give the folder of a run, or --demo for the English to French model that comes along")
+    if not math.isfinite(timeout):
+        raise UsageError(f"--timeout {timeout} is no time that a request may take: give seconds, such as 60")
     if languages and len(languages) != len(runs):
         raise UsageError(f"--languages is given {len(languages)} times for {len(runs)} runs: give it once for each")
     key = api_key if api_key is not None else os.environ.get("REGARD_API_KEY") or None
@@ -76,6 +80,7 @@ def serve(
         seconds=timeout,
         beam=max_beam,
     )
+    check_translates(*runs)
     build.device(device)  # before the port is said to be open
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lanes, threads = lanes_and_threads(cores, torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else None)

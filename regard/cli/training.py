@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from regard.cli.aligners import USE, aligns_only
 from regard.cli.app import (
     DataOption,
     SourceOption,
@@ -16,6 +16,7 @@ from regard.cli.app import (
     app,
     tree_of,
 )
+from regard.cli.printing import console, say_report
 from regard.errors import UsageError
 
 
@@ -50,9 +51,7 @@ def train(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="go on with the run in --out: only steps, minutes, epochs and patience can change"
-        ),
+        typer.Option("--resume", help="go on with the run in --out: only its budget and device can change"),
     ] = False,
 ) -> None:
     """Train on pairs of lines. Sizes, tokenizer and schedule follow from the corpus.
@@ -82,9 +81,10 @@ def train(
         if recipe is None:
             raise UsageError("say where the run shall go: --out runs/NAME")
         out = Path("runs") / recipe.stem
-    console = Console(soft_wrap=True, markup=False)
-    run_training(tree, out, console, origin=origin, resume=resume)
-    console.print("\n  ".join([f"\nThe run is in {out}. Try it:", *examples(out)]), highlight=False)
+    screen = console()
+    run_training(tree, out, screen, origin=origin, resume=resume)
+    tried = [USE.format(run=out)] if aligns_only(out) else examples(out)
+    screen.print("\n  ".join([f"\nThe run is in {out}. Try it:", *tried]), highlight=False)
 
 
 @app.command()
@@ -98,10 +98,7 @@ def doctor(
     from regard.run import diagnose
 
     diagnosis = diagnose(source, target, data)
-    if as_json:
-        print(json.dumps(diagnosis.to_json(), ensure_ascii=False, indent=1))
-    else:
-        print(diagnosis)
+    say_report(diagnosis, as_json)
     if diagnosis.fatal:
         raise typer.Exit(1)
 
@@ -115,4 +112,4 @@ def demo(
     """Learn English pronunciation from the data that comes with the package, and look at it."""
     from regard.run import demonstrate
 
-    demonstrate(out, minutes, Console(soft_wrap=True, markup=False), again=again)
+    demonstrate(out, minutes, console(), again=again)

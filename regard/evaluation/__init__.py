@@ -1,5 +1,6 @@
 """Scores with their confidence and with a signature that says how they were computed."""
 
+from regard.evaluation.advice import Setting, SettingError
 from regard.evaluation.alignment import (
     AlignmentErrorRate,
     AlignmentScores,
@@ -61,6 +62,8 @@ __all__ = [
     "Metric",
     "PairedResult",
     "Score",
+    "Setting",
+    "SettingError",
     "Ter",
     "TokenErrorRate",
     "TokenizedBleu",

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from regard.errors import UsageError
+from regard.evaluation.advice import Setting, SettingError
 from regard.evaluation.resampling import check_sampling, score_of
 from regard.evaluation.score import RESAMPLES, SEED, Measured, Score
 
@@ -57,7 +58,7 @@ def parse_links(
 
     Raises:
         UsageError: names the file (`name`) and line (`number`) of a token that is not a sure link, or of an index
-            that is negative or past the end of its sentence.
+            that is negative or past the end of its sentence. Where an argument may mend it, it is a `SettingError`.
     """
     tokens = _tokens(line, name, number)
     for left, kind, right in tokens:
@@ -109,7 +110,7 @@ def read_gold(
     that shifts every link, so that it is asked for.
 
     Raises:
-        UsageError: see `read_links`; and where the file does not tell what it counts from.
+        UsageError: see `read_links`; and a `SettingError` where the file does not tell what it counts from.
     """
     name, lines = _lines(path, lengths)
     if one_based is None:
@@ -294,15 +295,23 @@ def _link(
     link = (right - offset, left - offset) if reverse else (left - offset, right - offset)
     for index, side, length in zip(link, ("source", "target"), lengths or (None, None), strict=True):
         written = f"{name}, line {number}: '{left}{kind}{right}' names {side} word {index + offset}"
+        if index < 0 and not offset:
+            raise UsageError(f"{written}, but the file counts from 0; write 0 or more.")
         if index < 0:
-            hint = "write 0 or more" if not offset else "say that it counts from 0 if it does (one_based=False)"
-            raise UsageError(f"{written}, but the file counts from {offset}; {hint}.")
+            raise SettingError(
+                f"{written}, but the file counts from {offset}; say that it counts from 0 if it does (",
+                Setting("one_based", False),
+                ").",
+            )
         if length is not None and index >= length:
             last = f"the last word of that sentence is {length - 1 + offset}" if length else "that sentence is empty"
-            order = f"has the {'source' if reverse else 'target'} word first (reverse={not reverse})"
-            raise UsageError(
-                f"{written}, but {last}; give the sentences these links were made for, or say that the file "
-                f"counts from {1 - offset} (one_based={not offset}) or {order}."
+            raise SettingError(
+                f"{written}, but {last}; give the sentences these links were made for, or say that the file counts from "
+                f"{1 - offset} (",
+                Setting("one_based", not offset),
+                f") or has the {'source' if reverse else 'target'} word first (",
+                Setting("reverse", not reverse),
+                ").",
             )
     return link
 
@@ -317,9 +326,13 @@ def _counts_from_one(name: str, lines: Sequence[str], lengths: Sequence[Lengths]
             any_link = True
             any_last = any_last or left == first or right == second
     if any_link and not any_last:
-        raise UsageError(
-            f"{name} does not tell whether it counts words from 0 or from 1, because no link has a 0 or the last "
-            "word of a sentence; say which (one_based=False or True)."
+        raise SettingError(
+            f"{name} does not tell whether it counts words from 0 or from 1, because no link has a 0 or the last word of a "
+            "sentence; say which (",
+            Setting("one_based", False),
+            " or ",
+            Setting("one_based", True),
+            ").",
         )
     return any_last
 

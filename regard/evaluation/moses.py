@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
+from regard.errors import UsageError
 from regard.evaluation.resampling import score
 from regard.evaluation.score import RESAMPLES, SEED, Measured, Score
 from regard.evaluation.translation import Bleu
@@ -29,6 +31,29 @@ _ENGLISH = (
 )
 _FRENCH = (*_ENGLISH[:3], (re.compile(rf"(?<={_LETTER})'(?={_LETTER})"), "' "))
 _ELSEWHERE = ((re.compile("'"), " ' "),)
+_RULES = {"en": _ENGLISH, "fr": _FRENCH, "it": _FRENCH, "ca": _FRENCH}
+_TWO_LETTERS = {"eng": "en", "fra": "fr", "fre": "fr", "ita": "it", "cat": "ca"}
+
+
+@cache
+def moses_language(language: str) -> str:
+    """The code by which rules are chosen: "en" of "en-GB", "EN" or "eng".
+
+    Moses has no rules of their own for most languages, and takes the same for all of those; so any code is right here.
+
+    Raises:
+        UsageError: what is the code of no language. Of three letters any may be one, since there are thousands.
+    """
+    # Its package imports pydantic, which scores do without.
+    from regard.config.languages import CODE, KNOWN
+
+    code = language.lower().replace("_", "-")
+    first = code.split("-")[0]
+    if not CODE.fullmatch(code) or (len(first) == 2 and first not in KNOWN):
+        raise UsageError(
+            f"'{language}' is no code of a language: write that of the targets, such as en, fr, it, ca, de or ast"
+        )
+    return _TWO_LETTERS.get(first, first)
 
 
 def moses_tokens(text: str, language: str = "en") -> list[str]:
@@ -36,13 +61,15 @@ def moses_tokens(text: str, language: str = "en") -> list[str]:
 
     A full stop is cut off a word unless the word is one letter, has a stop inside (*U.S.*), or a lower-case word
     follows. Apostrophes go to the right-hand word in English, to the left-hand word in French, Italian and Catalan,
-    and stand alone elsewhere, as in Moses.
+    and stand alone elsewhere, as in Moses. What its later versions do with colons in Finnish and Swedish is left out.
+
+    Raises:
+        UsageError: see `moses_language`.
     """
     text = " " + " ".join(_APART.sub(r" \1 ", "".join(c if c >= " " else " " for c in text)).split()) + " "
     text = _DOTS.sub(lambda dots: f" {dots[0]} ", text)
     text = _COMMA.sub(" , ", text)
-    rules = {"en": _ENGLISH, "fr": _FRENCH, "it": _FRENCH, "ca": _FRENCH}.get(language, _ELSEWHERE)
-    for pattern, replacement in rules:
+    for pattern, replacement in _RULES.get(moses_language(language), _ELSEWHERE):
         text = pattern.sub(replacement, text)
     words = text.split()
     tokens: list[str] = []
@@ -62,15 +89,19 @@ def _ends_a_sentence(word: str, following: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedBleu:
-    """BLEU of lower-cased text, both sides tokenised by `moses_tokens`."""
+    """BLEU of lower-cased text, both sides tokenised by `moses_tokens`. Its signature says where the rules are those of
+    every language without its own: `rules:generic`."""
 
     language: str = "en"
     name: str = "BLEU (lower-cased, tokenised)"
     higher_is_better: ClassVar[bool] = True
 
     def measure(self, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Measured:
+        code = moses_language(self.language)
+        rules = {"pretok": f"moses-rules-{code}"} | ({} if code in _RULES else {"rules": "generic"})
+
         def tokenized(text: str) -> str:
-            return " ".join(moses_tokens(text, self.language))
+            return " ".join(moses_tokens(text, code))
 
         inner = Bleu(lowercase=True, tokenize="none").measure(
             [tokenized(hypothesis) for hypothesis in hypotheses],
@@ -79,7 +110,7 @@ class TokenizedBleu:
         return Measured(
             inner.statistics,
             inner.formula,
-            lambda fields: inner.signature({**fields, "pretok": f"moses-rules-{self.language}"}),
+            lambda fields: inner.signature({**fields, **rules}),
         )
 
 

@@ -30,6 +30,7 @@ def file(tmp_path: Path) -> str:
         (["--sample", "--seed", "9" * 23], f"seed is {'9' * 23}: write a whole number from 0 to 9223372036854775807"),
         (["--length-penalty", "nan"], "length_penalty is nan: write 0 (rank by probability) or more"),
         (["--length-penalty", "1e9"], "length_penalty is 1e+09: write 0 (rank by probability) or more"),
+        (["--unknown", "drop"], "unknown is 'drop': write keep, replace, forbid"),
         (["--min-length-ratio", "nan"], "min_length_ratio is nan: write how many tokens an output must have"),
         *(
             (["--max-length-ratio", value], f"max_length_ratio is {value}: write how many tokens an output may have")
@@ -92,3 +93,17 @@ def test_a_page_shows_what_was_said(file: str, tmp_path: Path, capsys: pytest.Ca
     first, second = (json.loads(line) for line in out.splitlines())
     assert first["alignment"] and (second["text"], second["alignment"]) == ("", [])
     assert err == f"{page} shows 1 of the 2 lines\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--nbest", "3"], ["--nbest", "2", "--sample"]])
+def test_every_line_has_the_same_keys(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text("\nA man is here.\n \u3000\n", encoding="utf-8")
+    assert main(["predict", str(english_french()), str(path), "--jsonl", *options]) == 0
+    empty, full, blank = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert list(empty) == list(full) and empty == blank
+    if "--nbest" in options:
+        assert empty["nbest"] == [{"text": "", "score": 0.0, "tokens": []}], (
+            "what is said first of an empty line is all"
+        )
+        assert len(full["nbest"]) == int(options[1]) and full["nbest"][0]["text"] == full["text"]

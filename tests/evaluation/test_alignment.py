@@ -163,7 +163,7 @@ def test_a_gold_file_that_does_not_tell_is_asked_for(tmp_path: Path) -> None:
     lengths = [(4, 2), (2, 5), (1, 1)]
     with pytest.raises(UsageError) as error:
         read_gold(path, lengths)
-    refused(error, "gold.txt does not tell", "one_based=False or True")
+    refused(error, "gold.txt does not tell", "one_based=False or one_based=True")
     assert [those.sure for those in read_gold(path, lengths, one_based=False)] == [of("11"), of("13"), of("")]
     assert [those.sure for those in read_gold(path, lengths, one_based=True)] == [of("00"), of("02"), of("")]
 

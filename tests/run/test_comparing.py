@@ -226,7 +226,7 @@ def test_evaluation_files_that_do_not_go_together_are_said_before_anything_is_tr
     short.write_text("a b\n")
     blank = tmp_path / "blank.tgt"
     blank.write_text("\n" * 13)
-    for target, sentence in ((short, "test.src has 13 lines and"), (blank, "has no pair to score")):
+    for target, sentence in ((short, "test.src has 13 lines and"), (blank, "have no pair to score")):
         assert compare(corpus, tmp_path / "out", "none", "--target", str(target)) == 2
         said = capsys.readouterr()
         assert sentence in said.err and "[1 of" not in said.out and not (tmp_path / "out").exists()

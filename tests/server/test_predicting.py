@@ -445,7 +445,10 @@ async def test_what_is_wrong_is_one_sentence(serving: Any, model: Model) -> None
             assert len(refused(answer, status)) < 700
         said = refused(await ask(client, inputs=["one"], sample={"temprature": 1}), 422)
         assert said == "there is no key 'sample.temprature' here: the keys are temperature, top_k, top_p, seed"
-        assert refused(await ask(client, inputs=3), 422) == "inputs is neither a text nor a list of texts: send one of them"
+        assert (
+            refused(await ask(client, inputs=3), 422)
+            == "inputs is neither a text nor a list of texts: send one of them"
+        )
         assert "/nothing" in refused(await client.get("/nothing"), 404)
         assert "GET" in refused(await client.get("/v1/predict"), 405)
         assert (await ask(client, inputs=["one"])).status_code == 200
