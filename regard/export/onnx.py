@@ -31,7 +31,6 @@ from regard.layers import Recurrent
 from regard.layers.embedding import Sinusoidal
 from regard.models import EncoderDecoder
 from regard.models.exact_hard import HardState
-from regard.models.hidden_markov import HiddenMarkovDecoder
 from regard.models.recurrent import AttentiveDecoder
 from regard.models.transformer import TransformerState
 
@@ -56,9 +55,6 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
         UsageError: the packages are missing, or the model is of a kind that says no tokens one by one.
         RegardError: the exporter cannot write it, or what it wrote does something else.
     """
-    if network.lexical:
-        means = "a hidden Markov model" if isinstance(network.decoder, HiddenMarkovDecoder) else "a lexicon"
-        raise UsageError(f"this model aligns words by {means} and is not exported: give a run that translates")
     try:
         import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
         import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]

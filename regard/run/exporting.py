@@ -43,6 +43,9 @@ def export(run: Path, to: Format, out: Path) -> Exported:
         raise UsageError(f"{out} exists: name a folder that does not")
     model = Model.load(run, "cpu")
     network, recipe = model.network.float(), model.recipe
+    if network.lexical:
+        means = "a hidden Markov model" if recipe.model.kind == "hidden-markov" else "a lexicon"
+        raise UsageError(f"{run} aligns words by {means} and is not exported: give a run that translates")
     decoding, read = recipe.decoding, recipe.data.max_length
     said = math.ceil((decoding.max_length_ratio or 1.0) * read) + decoding.max_length_extra
     longest = max(read + 1, said)

@@ -115,9 +115,3 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.onnx, "export", broken)
     with pytest.raises(RegardError, match=r"cannot be written as ONNX .*no such operator"):
         write_onnx(network(THIN), (SOURCE, TARGET), tmp_path, longest=30)
-    for tree, means in (
-        ({"kind": "hidden-markov", "dim": 8}, "a hidden Markov model"),
-        (THIN | {"kind": "recurrent", "lexical": True}, "a lexicon"),
-    ):
-        with pytest.raises(UsageError, match=f"aligns words by {means} and is not exported"):
-            write_onnx(network(tree), (SOURCE, TARGET), tmp_path, longest=30)

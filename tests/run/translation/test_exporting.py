@@ -11,7 +11,7 @@ import pytest
 
 import regard
 from regard.cli import main
-from tests.run.translation.numbers import TRANSFORMER, settings, train
+from tests.run.translation.numbers import RECURRENT, TRANSFORMER, settings, train
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "export.md"
 LINES = ["one two three", "六 سبعة", "five"]
@@ -96,3 +96,20 @@ def test_a_copy_that_differs_leaves_nothing(
     assert main(["export", str(run), "--to", "onnx", str(tmp_path / "new")]) == 1
     assert "differs from the model by" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("keys", "means"),
+    [
+        (["model.kind=hidden-markov", "model.dim=8"], "a hidden Markov model"),
+        ([*RECURRENT, "model.lexical=true"], "a lexicon"),
+    ],
+)
+@pytest.mark.parametrize("to", ["onnx", "ctranslate2"])
+def test_what_aligns_words_is_not_exported(
+    to: str, keys: list[str], means: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert train(corpus, run, "--steps", "2", *settings([*keys, "training.precision=fp32"])) == 0
+    assert main(["export", str(run), "--to", to, str(out)]) == 2
+    assert f"{run} aligns words by {means} and is not exported" in capsys.readouterr().err and not out.exists()
