@@ -9,7 +9,8 @@ from torch import nn
 from regard.attention import Attend, MultiHead
 from regard.attention.scopes import Causal
 from regard.attention.scores import ScaledDot
-from regard.build.translation import attend, normalizer, output_layer, scope, score
+from regard.build.mechanism import attend, normalizer, scope, score
+from regard.build.translation import output_layer
 from regard.config.captioning import CaptionerPart
 from regard.data.images import Shape
 from regard.layers import (

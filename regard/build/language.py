@@ -9,7 +9,8 @@ from torch import nn
 
 from regard.attention import Alibi, Attend, Bias, MultiHead, Relative, Rotary
 from regard.attention.scopes import LocalPredictive, Scope
-from regard.build.translation import backward_only, normalizer, output_layer, scope, score
+from regard.build.mechanism import backward_only, normalizer, scope, score
+from regard.build.translation import output_layer
 from regard.config.language import CausalStackPart, StackPart, TextRecurrentPart
 from regard.layers import Embedding, EncoderLayer, FeedForward, Learned, NoPositions, Recurrent, Sinusoidal
 from regard.layers.causal import CausalLayer
