@@ -67,6 +67,14 @@ def encoder_decoder(
             assert_never(never)
 
 
+def _embeddings(
+    part: RecurrentPart | TransformerPart, dim: int, scale: float, source_size: int, target_size: int, shared: bool
+) -> tuple[Embedding, Embedding]:
+    """Of source and target; the same one where they share a vocabulary."""
+    source = Embedding(source_size, dim, scale, part.word_dropout)
+    return source, source if shared else Embedding(target_size, dim, scale, part.word_dropout)
+
+
 def output_layer(embedding: Embedding, size: int, tied: bool) -> Output:
     output = Output(embedding.dim, size)
     nn.init.zeros_(output.bias)
@@ -98,8 +106,7 @@ def _recurrent(
     max_length: int,
     same: Sequence[int] | None,
 ) -> EncoderDecoder:
-    source = Embedding(source_size, part.embedding)
-    target = source if shared else Embedding(target_size, part.embedding)
+    source, target = _embeddings(part, part.embedding, 1.0, source_size, target_size, shared)
     encoder_layers = Recurrent(
         part.cell,
         part.embedding,
@@ -166,8 +173,7 @@ def _transformer(
     part: TransformerPart, source_size: int, target_size: int, shared: bool, max_length: int
 ) -> EncoderDecoder:
     pre = part.norm == "pre"
-    source = Embedding(source_size, part.dim, math.sqrt(part.dim))
-    target = source if shared else Embedding(target_size, part.dim, math.sqrt(part.dim))
+    source, target = _embeddings(part, part.dim, math.sqrt(part.dim), source_size, target_size, shared)
 
     def positions() -> nn.Module:
         match part.positions:

@@ -165,6 +165,7 @@ class RecurrentPart(Part):
     decoder_layers: PositiveInt = 1
     bidirectional: bool = True
     dropout: Rate = 0.3
+    word_dropout: Rate = 0.0
     tie_embeddings: bool = True
     copy_source: bool = False
     lexical: bool = False
@@ -225,6 +226,7 @@ class TransformerPart(Part):
     cross_attention: HeadsPart | None = None
     kv_heads: PositiveInt | None = None
     dropout: Rate = 0.1
+    word_dropout: Rate = 0.0
     attention_dropout: Rate = 0.0
     feed_forward_dropout: Rate = 0.0
     tie_embeddings: bool = True

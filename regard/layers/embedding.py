@@ -13,13 +13,15 @@ class Embedding(nn.Module):
     """One vector per token; `weight [V, D]`.
 
     Drawn with standard deviation `D^-½`, so that the same matrix can serve as output layer (Press & Wolf 2017);
-    `scale` multiplies on the way in, `√D` in a Transformer (Vaswani et al. 2017, §3.4) and 1 in an RNN.
+    `scale` multiplies on the way in, `√D` in a Transformer (Vaswani et al. 2017, §3.4) and 1 in an RNN. While it trains,
+    the share `word_dropout` of the tokens are read as nothing, each place for itself, so that no output hangs on a single
+    word (Gal & Ghahramani 2016; Sennrich & Zhang 2019); the others stay as they are.
     """
 
-    def __init__(self, vocabulary: int, dim: int, scale: float = 1.0) -> None:
+    def __init__(self, vocabulary: int, dim: int, scale: float = 1.0, word_dropout: float = 0.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocabulary, dim))
-        self.scale = scale
+        self.scale, self.word_dropout = scale, word_dropout
         nn.init.normal_(self.weight, std=dim**-0.5)
 
     @property
@@ -31,10 +33,14 @@ class Embedding(nn.Module):
         if torch.is_autocast_enabled(vectors.device.type):
             # What follows adds to these vectors: in one format from the start, nothing is cast on the way.
             vectors = vectors.to(torch.get_autocast_dtype(vectors.device.type))
+        if self.training and self.word_dropout:
+            read = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
+            vectors = vectors * read.to(vectors.dtype)[..., None]
         return vectors if self.scale == 1.0 else vectors * self.scale
 
     def extra_repr(self) -> str:
-        return f"vocabulary={self.weight.shape[0]}, dim={self.weight.shape[1]}, scale={self.scale:g}"
+        shape = f"vocabulary={self.weight.shape[0]}, dim={self.weight.shape[1]}, scale={self.scale:g}"
+        return f"{shape}, word_dropout={self.word_dropout:g}" if self.word_dropout else shape
 
 
 class Output(nn.Linear):

@@ -16,7 +16,7 @@ from regard.run.folder import RunFolder
 from regard.training.checkpoint import load_parameters, load_tensors
 
 # What may change without changing which parameters there are; all else of a model is its weights' shape or meaning.
-FREE = ("pretrained", "dropout", "attention_dropout", "feed_forward_dropout")
+FREE = ("pretrained", "dropout", "word_dropout", "attention_dropout", "feed_forward_dropout")
 TOKENS = ("source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary")
 # What a training passes on, so that the weights go on in the same way; how long it lasts follows from the new pairs.
 PASSED_ON = (

@@ -42,14 +42,14 @@ def begun(corpus: Path, out: Path, **parts: object) -> TranslationJob:
 
 
 def test_it_begins_with_the_very_weights_tokenizers_and_sizes(run: Path, others: Path) -> None:
-    job = begun(others, others / "run", model={"pretrained": str(run), "dropout": 0.25})
+    job = begun(others, others / "run", model={"pretrained": str(run), "dropout": 0.25, "word_dropout": 0.1})
     stored = load_file(run / "model.safetensors")
     now = job.network.state_dict()
     assert stored and all(torch.equal(now[name], tensor) for name, tensor in stored.items())
     parent = regard.load(run)
     for side in ("source_tokenizer", "target_tokenizer"):
         assert getattr(job.model(), side).equals(getattr(parent, side))
-    own = parent.recipe.model.model_dump() | {"pretrained": str(run.resolve()), "dropout": 0.25}
+    own = parent.recipe.model.model_dump() | {"pretrained": str(run.resolve()), "dropout": 0.25, "word_dropout": 0.1}
     assert job.recipe.model.model_dump() == own
     training = parent.recipe.training
     assert job.recipe.training.learning_rate == training.learning_rate
