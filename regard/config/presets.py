@@ -11,7 +11,9 @@ from typing import Any, Literal
 Tree = dict[str, Any]
 
 # Below these budgets a training is better off with many steps of small batches: large ones have hardly begun.
-SHORT_MINUTES, SHORT_STEPS = 20.0, 2000
+SHORT = 20.0, 2000  # minutes, steps
+# And below these, words that are read as nothing cost more than they bring.
+MIDDLING = 60.0, 4000
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ def preset(
     steps: int | None = None,
 ) -> Tree:
     """A recipe's tree for a corpus and, if they were chosen, a family of models and a budget."""
-    short = (minutes is not None and minutes < SHORT_MINUTES) or (steps is not None and steps < SHORT_STEPS)
+    short, middling = (
+        (minutes is not None and minutes < limit[0]) or (steps is not None and steps < limit[1])
+        for limit in (SHORT, MIDDLING)
+    )
     spelled = corpus.spells_source or corpus.symbols_in_source
     data = _spelling_data(corpus) if spelled else _text_data(corpus)
     data["spelling"] = corpus.spells_source or corpus.spells_target
@@ -72,7 +77,7 @@ def preset(
         return {"data": data, **_recurrent(corpus, spelled)}
     if kind == "hidden-markov":
         return {"data": data, **_hidden_markov(corpus)}
-    return {"data": data, **_transformer(corpus, spelled, short)}
+    return {"data": data, **_transformer(corpus, spelled, short, middling)}
 
 
 def _spelling_data(corpus: Corpus) -> Tree:
@@ -100,7 +105,7 @@ def _text_data(corpus: Corpus) -> Tree:
     }
 
 
-def _transformer(corpus: Corpus, spelled: bool, short: bool) -> Tree:
+def _transformer(corpus: Corpus, spelled: bool, short: bool, middling: bool) -> Tree:
     layers = {"encoder_layers": 4, "decoder_layers": 4}
     if spelled and corpus.pairs < 30_000:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, "encoder_layers": 3, "decoder_layers": 3, "dropout": 0.3}
@@ -113,6 +118,8 @@ def _transformer(corpus: Corpus, spelled: bool, short: bool) -> Tree:
         training = {"learning_rate": 4e-3, "warmup": 300, "batch_tokens": 2048}
     elif corpus.pairs < 80_000:
         model = {"dim": 128, "heads": 4, "feed_forward": 256, **layers, "norm": "post", "dropout": 0.3}
+        if not middling:
+            model["word_dropout"] = 0.1
         training = {"learning_rate": 4e-3, "warmup": 400, "batch_tokens": 8192, "average": 8}
         training |= {"validate_every": 200, "save_every": 200}
     elif corpus.pairs < 500_000:

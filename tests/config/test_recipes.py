@@ -193,6 +193,14 @@ def test_a_short_budget_makes_small_steps(budget: dict[str, Any]) -> None:
     assert recipe_of(preset(TEXTS[2])) == recipe_of(preset(TEXTS[2], None, minutes=60.0))
 
 
+@pytest.mark.parametrize(
+    ("budget", "rate"),
+    [({}, 0.1), ({"minutes": 60.0}, 0.1), ({"steps": 4000}, 0.1), ({"minutes": 59.0}, 0), ({"steps": 3999}, 0)],
+)
+def test_words_are_read_as_nothing_where_there_is_time_to_make_up_for_it(budget: dict[str, Any], rate: float) -> None:
+    assert recipe_of(preset(TEXTS[2], None, **budget)).model.word_dropout == rate  # type: ignore[union-attr]
+
+
 def test_spelling_is_cut_into_characters_and_phonemes_into_words() -> None:
     lexicon = recipe_of(preset(LEXICON)).data
     assert (lexicon.source_tokenizer, lexicon.target_tokenizer, lexicon.shared_vocabulary) == (
