@@ -22,10 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention import attends
+from regard.attention.normalizers import TopK
 from regard.attention.scopes import Global, LocalPredictive
 from regard.batch import BOS
 from regard.errors import RegardError, UsageError
 from regard.export.leaves import filled, leaves
+from regard.export.ranking import ByRank
 from regard.export.recurrence import OnnxRecurrent
 from regard.layers import Recurrent
 from regard.layers.embedding import Sinusoidal
@@ -112,6 +114,8 @@ def _plain(network: EncoderDecoder, longest: int) -> EncoderDecoder:
     plain = copy.deepcopy(network).float().cpu().eval()
     for attend in attends(plain).values():
         attend.recorder = _look_away  # who records weights gets them by the plain formula
+        if isinstance(attend.normalize, TopK):
+            attend.normalize = ByRank(attend.normalize.k)
     for module in plain.modules():
         if isinstance(module, Sinusoidal):
             module.table = module.encodings(longest + 1)

@@ -61,9 +61,11 @@ class RunFolder:
 
     @property
     def unbegun(self) -> bool:
-        """Whether it holds what a training prepares, and no recipe, which is written last: it was killed on the way."""
-        prepared = (self.corpus, self.tokenizer("text", True), self.tokenizer("source", False))
-        return not self.recipe.exists() and any(path.exists() for path in prepared)
+        """Whether it is a folder with nothing but what a training prepares, and without a recipe, which is written last:
+        it was killed on the way."""
+        sides = (self.tokenizer("source", False), self.tokenizer("target", False), self.tokenizer("text", True))
+        prepared = {path.name for path in (self.corpus, self.dropped, *sides)}
+        return self.path.is_dir() and {path.name for path in self.path.iterdir()} <= prepared
 
     @property
     def packed(self) -> bool:

@@ -55,7 +55,13 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
 
     check_machine(tree)
     with alone(folder) if not resume or folder.path.is_dir() else nullcontext(), leaving_nothing(folder, begun):
-        job = begin(tree, folder, console, origin, resume)
+        try:
+            job = begin(tree, folder, console, origin, resume)
+        except KeyboardInterrupt:
+            again = " with --resume" if folder.unbegun and folder.corpus.exists() else ""
+            raise RegardError(
+                f"stopped before the first step, while the data were prepared: run the same command{again} to begin anew"
+            ) from None
         _announce(job, load, console)
         terminal = Terminal(console, lambda: trainers[0].spent(), counted=COUNTED.get(job.recipe.task, "tokens"))
         curves = TensorBoard(folder.tensorboard) if job.recipe.training.tensorboard else None
@@ -83,9 +89,14 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
             f"stopped at step {trainer.progress.step}, and nothing is lost: run the same command with --resume to go on"
         )
     console.print(f"training ended: {reason}", highlight=False)
-    _choose(job, snapshots, folder, console)
-    job.network.eval()
-    _report(job, trainer.progress, reason, folder, console)
+    try:
+        _choose(job, snapshots, folder, console)
+        job.network.eval()
+        _report(job, trainer.progress, reason, folder, console)
+    except KeyboardInterrupt:
+        raise RegardError(
+            "stopped before the final scores, and nothing is lost: run the same command with --resume to have them"
+        ) from None
     return job.model()
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
+import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import uvicorn
 
@@ -46,10 +50,23 @@ def open_port(host: str, port: int) -> socket.socket:
     return opened
 
 
+class Server(uvicorn.Server):
+    """A second Ctrl-C, while the last answers are made, ends it at once: threads in the midst of a prediction can't be
+    asked to stop, and Python would not end without them."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT and self.should_exit:
+            sys.stdout.flush()
+            sys.stderr.write("regard: stopped at once, without the last answers\n")
+            sys.stderr.flush()
+            os._exit(130)
+        super().handle_exit(sig, frame)
+
+
 def serve(
     speakers: Speakers, opened: socket.socket, *, key: str | None, cors: Sequence[str], say: Callable[[str], None]
 ) -> None:
-    """Until Ctrl-C or SIGTERM; what has been asked is answered first. RegardError if a model cannot be loaded."""
+    """Until Ctrl-C or SIGTERM; what has been asked is answered first, or not after a second Ctrl-C. RegardError if a model cannot be loaded."""
     problems: list[str] = []
 
     def failed(sentence: str) -> None:
@@ -57,7 +74,7 @@ def serve(
         server.should_exit = True
 
     app = application(speakers, key=key, cors=cors, failed=failed)
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             app,
             log_level="error",  # not a line for each who speaks no HTTP

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from regard import build
+from regard.attention.normalizers import top_k
 from regard.batch import BOS
 from regard.config import recipe_of
 from regard.errors import RegardError, UsageError
 from regard.export import recurrence
 from regard.export.onnx import compared, write_onnx
+from regard.export.ranking import ByRank
 from regard.models import EncoderDecoder
 
 SMALL = {"dim": 12, "heads": 2, "feed_forward": 14, "encoder_layers": 1, "decoder_layers": 1}
@@ -48,6 +50,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "attention": {"score": "general"},
     },
     "location-sensitive, which remembers": {**THIN, "attention": {"score": "location-sensitive"}},
+    "the best three, in a recurrent decoder": {**THIN, "attention": {"normalize": "top-k", "top_k": 3}},
+    "the best two, in every head": {**SMALL, "attention": {"normalize": "top-k", "top_k": 2}},
 }
 SOURCE, TARGET = 11, 13
 
@@ -115,3 +119,13 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.onnx, "export", broken)
     with pytest.raises(RegardError, match=r"cannot be written as ONNX .*no such operator"):
         write_onnx(network(THIN), (SOURCE, TARGET), tmp_path, longest=30)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 9])
+def test_by_rank_is_top_k_of_rows_of_any_length(k: int) -> None:
+    for width in (1, 2, 7):
+        scores = torch.randn(2, 3, width, generator=torch.Generator().manual_seed(width)).double()
+        scores[..., width // 2 :] = scores[..., width // 2 :].masked_fill(scores[..., width // 2 :] < 0, -torch.inf)
+        scores[..., 0] = 0.5
+        torch.testing.assert_close(ByRank(k)(scores), top_k(k)(scores))
+    assert ByRank(2)(torch.zeros(5)).tolist() == [0.5, 0.5, 0, 0, 0], "of equal ones as many as are wanted"

@@ -175,8 +175,29 @@ def test_a_run_that_was_killed_while_it_was_prepared_begins_anew(
     assert "was stopped before its first step: it begins anew" in capsys.readouterr().out
     assert (tmp_path / "run" / "model.safetensors").exists()
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").touch()
     assert main([*command[:-4], "--out", str(tmp_path / "mine"), "--steps", "1", "--resume"]) == 2
-    assert "is not a run" in capsys.readouterr().err and not list((tmp_path / "mine").iterdir())
+    assert "is not a run" in capsys.readouterr().err and [p.name for p in (tmp_path / "mine").iterdir()] == ["letter"]
+    (tmp_path / "mine" / "letter").unlink()  # as a kill leaves it before anything is prepared
+    assert main([*command[:-4], "--out", str(tmp_path / "mine"), "--steps", "1", "--resume"]) == 0
+
+
+@pytest.mark.parametrize(("before", "sentence"), [(True, "before the first step"), (False, "before the final scores")])
+def test_ctrl_c_is_answered_wherever_it_comes(
+    before: bool, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "begin" if before else "_report", interrupt)
+        assert main(command) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("regard: stopped ") and sentence in said and said.count("\n") == 1
+    assert ("--resume" in said) is not before and (tmp_path / "run").exists() is not before
+    assert main(command if before else [*command, "--resume"]) == 0
+    assert (tmp_path / "run" / "report.json").exists()
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

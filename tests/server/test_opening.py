@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +127,53 @@ def test_stopping_finishes_what_was_asked(model: Model) -> None:
     assert not [t.name for t in threading.enumerate() if t.name.startswith("regard-")]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+SLOW = """
+import sys, time
+from regard.cli import main
+from regard.run import Model
+
+def predict(self, *given, **options):
+    print("asked", flush=True)
+    time.sleep(60)
+
+Model.predict = predict
+sys.exit(main(["serve", "--demo", "--port", "0"]))
+"""
+
+
+def test_a_second_ctrl_c_ends_it_in_the_midst_of_an_answer() -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    assert server.stdout is not None and server.stderr is not None
+    try:
+        address = re.search(r"http://\S+", server.stdout.readline())
+        assert address is not None
+        url = address[0]
+
+        def client() -> None:
+            for _ in range(200):
+                try:
+                    urllib.request.urlopen(f"{url}/ready", timeout=5).close()
+                    break
+                except urllib.error.HTTPError as answer:
+                    answer.close()
+                    time.sleep(0.05)
+            with suppress(OSError):  # it gets none
+                urllib.request.urlopen(f"{url}/v1/predict", b'{"inputs": ["one two"]}', timeout=30).close()
+
+        thread = threading.Thread(target=client)
+        thread.start()
+        assert server.stdout.readline() == "asked\n"
+        for _ in range(2):
+            server.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        assert server.wait(20) == 130
+        assert server.stderr.read() == "regard: stopped at once, without the last answers\n"
+        thread.join(30)
+    finally:
+        server.kill()
+        server.stdout.close()
+        server.stderr.close()
