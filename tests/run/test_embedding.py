@@ -214,6 +214,13 @@ def test_broken_folders_name_the_line(folder: Path, capsys: pytest.CaptureFixtur
     data.write_text("0\tapple a\n3\tan apple\n")
     gold.write_text("0\n1\n")
     assert "line 2" in refused(capsys, run, "--senses", tmp_path)
+    data.write_text("0\tapple a\n" + "9" * 5000 + "\tan apple\n")
+    assert "line 2: write the number of the word" in refused(capsys, run, "--senses", tmp_path)
+    data.write_bytes(b"\xef\xbb\xbf0\tapple a\n7\tan apple\n")
+    assert "train.data.txt, line 2" in refused(capsys, run, "--senses", tmp_path), "the mark is no part of line 1"
+    data.write_text("0\tapple a\n1\tan apple\n")
+    gold.write_text("0\n\n")
+    assert "train.gold.txt, line 2 is blank" in refused(capsys, run, "--senses", tmp_path)
     gold.write_text("0\n")
     assert "2 lines and train.gold.txt 1" in refused(capsys, run, "--senses", tmp_path)
     data.write_bytes(b"0\t\xff\n")

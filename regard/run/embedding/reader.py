@@ -62,8 +62,7 @@ class Reader:
         body, tokenizer, limit = _parts(model, run)
         if not isinstance(body, TransformerEncoder | TransformerLanguageModel):
             raise UsageError(
-                f"{run} reads by a recurrent network, in which no word pulls another by attention: give a run of a "
-                "Transformer"
+                f"{run} has no Transformer to read with, in which words pull each other by attention: give a run that has"
             )
         return cls(model.name, body, tokenizer, limit)
 

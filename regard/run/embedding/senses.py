@@ -93,8 +93,12 @@ def _sentences(folder: Path, split: str) -> list[Sentence]:
     for number, (line, sense) in enumerate(zip(lines, senses, strict=True), start=1):
         place, tab, text = line.partition("\t")
         words = text.split(" ")
-        if not tab or not place.isdecimal() or not int(place) < len(words) or not words[int(place)].strip():
+        # A number of more digits than any line has words is none that Python would read.
+        counted = tab and place.isdecimal() and len(place) < 10 and int(place) < len(words)
+        if not counted or not words[int(place)].strip():
             raise UsageError(f"{path}, line {number}: write the number of the word, from 0, a tab, and the sentence")
+        if not sense.strip():
+            raise UsageError(f"{gold}, line {number} is blank: write the sense of line {number} of {path.name}")
         begin = sum(len(word) + 1 for word in words[: int(place)])
         left = len(text) - len(text.lstrip())
         span = (begin - left, begin - left + len(words[int(place)]))
@@ -104,7 +108,7 @@ def _sentences(folder: Path, split: str) -> list[Sentence]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8: save it as UTF-8 text") from error
     except OSError as error:

@@ -56,6 +56,7 @@ class How:
 
     def __post_init__(self) -> None:
         check_count("max_tokens", self.max_tokens, 1, "how many tokens to say, at least 1")
+        check_count("no_repeat_ngram", self.sampling.no_repeat_ngram, 0, "0 (off) or the length that may not recur")
 
     @classmethod
     def of(
