@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import typer
@@ -45,6 +46,8 @@ __all__ = [
     "training",
 ]
 
+TRAINED = "make room or choose another folder with --out; what was saved before is whole, and --resume goes on from it"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
@@ -54,7 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
-        return _guarded(lambda: app(given, prog_name="regard", standalone_mode=False))
+        with redirect_stdout(Output(sys.stdout)) if sys.stdout else nullcontext():  # it is None where it was closed
+            return _flushed(_guarded(lambda: app(given, prog_name="regard", standalone_mode=False), given))
     except Exception as error:  # the last line of defence: never a traceback unless it was asked for
         if debug:
             traceback.print_exc()
@@ -64,10 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
 
 
-def _guarded(run: Callable[[], Any]) -> int:
+def _guarded(run: Callable[[], Any], given: list[str]) -> int:
     try:
         result = run()
     except RegardError as error:
+        problem = getattr(error, "problem", None)  # an Unwritable, which comes with torch
+        if problem is not None and given[:1] == ["train"]:
+            return _say(f"{problem}: {TRAINED}", error.exit_status)
         return _say(str(error), error.exit_status)
     except typer.exceptions.TyperException as error:
         sentence = " ".join(error.format_message().split())  # choices come on lines of their own
@@ -78,9 +85,54 @@ def _guarded(run: Callable[[], Any]) -> int:
         return _say("interrupted", 130)
     except BrokenPipeError:
         # The reader has gone, as with `| head`: nobody is left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _flushed(status: int) -> int:
+    """The status, once standard output has taken all that was printed; another one where it does not."""
+    try:
+        print(end="", flush=True)
+    except RegardError as error:
+        return _say(str(error), status or error.exit_status)
+    except BrokenPipeError:
+        _close_output()
+    return status
+
+
+class Output:
+    """Standard output that says of itself that it is full: from an OSError alone nobody knows which file refused."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        return self._tried(lambda: self.stream.write(text))
+
+    def flush(self) -> None:
+        self._tried(self.stream.flush)
+
+    def _tried(self, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _close_output()
+            raise RegardError(
+                f"standard output cannot be written ({error.strerror}): make room or send it elsewhere"
+            ) from error
+
+
+def _close_output() -> None:
+    """What is still in the buffer goes nowhere, so that leaving does not fail with it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _say(sentence: str, status: int) -> int:

@@ -103,12 +103,14 @@ def check_writable(path: Path, *read: Path | str | None) -> None:
 
 def check_unread(path: Path, *read: Path | str | None) -> None:
     """Nothing that is read may be written over, by whatever name it goes, nor be where a file is written first."""
+    real = Path(os.path.realpath(path))
     for each in read:
         if each is None:
             continue
         if _same(path, each):
             raise UsageError(f"{path} is what is to be read: name another place to write to")
-        if path.name and _same(path.with_name(path.name + ".part"), each):
+        # A folder is first written beside its link, a file beside what the link leads to.
+        if any(place.name and _same(place.with_name(place.name + ".part"), each) for place in (path, real)):
             raise UsageError(f"{each} is what is to be read, and {path} is first written there: name another place")
 
 

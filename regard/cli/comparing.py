@@ -150,7 +150,7 @@ def compare(
 
     Scored on --source and --target, or --data, or else the recipe's validation files. A mechanism is a score, a
     normalizer, a scope, or several of them joined by +; what it does not name is the recipe's. Run the same command
-    again to go on, or with more mechanisms to add to the table.
+    again to go on, or with more mechanisms to add to the table; those of before stay in it.
 
     regard compare recipes/my.toml --attention additive,dot,none --minutes 20
     """

@@ -14,7 +14,10 @@ from regard.cli.app import RunArgument, app, check_unread
 def pack(
     run: RunArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="the folder to make", show_default=False)],
-    full: Annotated[bool, typer.Option("--full", help="keep 32-bit weights, which take twice the room")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="keep 32-bit weights, which take twice the room; an autoencoder's are always kept"),
+    ] = False,
 ) -> None:
     """A small copy of a finished run, to mail or to serve: it predicts, and cannot be resumed."""
     from regard.run.packing import pack as packed

@@ -23,6 +23,7 @@ from regard.errors import RegardError, UsageError
 
 Fit = Literal["crop", "letterbox"]
 MOST_PIXELS = 100_000_000
+NAMED = 60  # characters of a file's name in a sentence about one that is too long
 # EXIF's orientation: what to do with the stored picture, by the names of pillow's Transpose.
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -261,7 +262,7 @@ def read_picture_lines(
         found = True
         texts = {key: _text(row, key, where) for key in needs if key != "captions"}
         captions = _captions(row, where) if "captions" in needs else ()
-        yield PictureLine(number, _place(path.parent, _text(row, "image", where)), captions, **texts)
+        yield PictureLine(number, picture_beside(path, _text(row, "image", where), where), captions, **texts)
     if not found:
         of = "" if split is None else f' with "split": "{split}"'
         raise UsageError(f"{path} has no line{of}: give one picture a line")
@@ -293,7 +294,21 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         wrong = "is missing" if key not in row else "is empty" if isinstance(value, str) else "is no text"
         raise UsageError(f'{where}: "{key}" {wrong}: write "{key}": "…"')
+    if key != "image":
+        check_characters(value, f'{where}: "{key}"')
     return value
+
+
+def check_characters(text: str, what: str) -> None:
+    """UsageError for what no text file can hold as text: half a surrogate pair, NUL."""
+    if "\0" in text:
+        raise UsageError(f"{what} holds the character NUL: leave it out")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{what} holds half of a surrogate pair, which is no character: write both halves or none"
+        ) from error
 
 
 def _captions(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
@@ -305,13 +320,20 @@ def _captions(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
             "is missing" if "captions" not in row else "is empty" if value == [] else "is no list of texts, none empty"
         )
         raise UsageError(f'{where}: "captions" {wrong}: write "captions": ["…", "…"]')
+    for each in value:
+        check_characters(each, f'{where}: "captions"')
     return tuple(value)
 
 
-def _place(folder: Path, name: str) -> Path:
-    beside = folder / name
-    within = folder / "images" / name
-    return within if not beside.exists() and within.exists() else beside
+def picture_beside(file: Path, name: str, where: str) -> Path:
+    """The picture that a line of `file` names: beside it, or in a folder `images` there. UsageError, which begins with
+    `where`, for a name that the system refuses to look for."""
+    beside, within = file.parent / name, file.parent / "images" / name
+    try:
+        return within if not beside.exists() and within.exists() else beside
+    except OSError as error:  # too long, or in a folder that may not be read
+        shown = name if len(name) <= NAMED else f"{name[:NAMED]}…"
+        raise UsageError(f"{where}: {shown} cannot be read ({error.strerror}): check the picture's name") from error
 
 
 def read_npz(path: Path | str) -> tuple[UInt8[np.ndarray, "N H W C"], Int[np.ndarray, " N"] | None]:

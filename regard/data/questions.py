@@ -14,7 +14,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from regard.batch import EOS, rectangle
-from regard.data.images import read_picture_lines
+from regard.data.images import check_characters, read_picture_lines
 from regard.data.labels import Labelled
 from regard.data.pictures import together
 from regard.errors import RegardError, UsageError
@@ -96,6 +96,8 @@ def _listed(path: Path) -> Iterator[tuple[int, Path, str, str]]:
             case [str(text), str(answer), int(image)] if (
                 text.strip() and answer.strip() and not isinstance(image, bool)
             ):
+                for part, what in ((text, "question"), (answer, "answer")):
+                    check_characters(part, f"{path}, item {number}: the {what}")
                 yield number, path.parent / "images" / f"{image}.png", text, answer
             case _:
                 raise UsageError(f"{path}, item {number} is no question: {shape}")

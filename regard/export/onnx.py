@@ -79,6 +79,9 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
             read = _write_decoder(plain, examples, memory, state, out / "decoder.onnx")
             _write_encoder(plain, examples, read, state, out / "encoder.onnx")
     except Exception as error:  # whatever stops the exporter, of which there is no list
+        refused = _refused(error)
+        if refused is not None:
+            raise RegardError(f"{out} cannot be written ({refused.strerror}): make room") from error
         raise RegardError(
             f"this model cannot be written as ONNX ({_reason(error)}): leave it to Regard, or train one without the "
             "mechanism that is named"
@@ -91,6 +94,15 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
             "please report this with the run's recipe.toml"
         )
     return Graphs(tuple(read), tuple(state), difference)
+
+
+def _refused(error: BaseException | None) -> OSError | None:
+    """What the system refused below what the exporter says about itself; its own errors of that kind have no number."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        error = error.__cause__
+    return None
 
 
 def _reason(error: BaseException) -> str:

@@ -223,16 +223,23 @@ class ClassifierModel:
                 each = found[number]
                 row = {"label": each.label, "probability": each.probability, "top": dict(each.top())}
                 row = answered(number, row, self.notes(line))
-                yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
+                yield json.dumps(row, ensure_ascii=False) if jsonl else each.label.replace("\n", " ")
 
     def notes(self, text: str) -> list[str]:
-        """What about a text deserves a word: that the model does not know some of it."""
-        return unknown_note(self._ids([text])[0])
+        """What about a text deserves a word: that the model does not know some of it, or that it is too long."""
+        ids, limit = self.tokenizer.encode(text).ids, self.recipe.data.max_length
+        notes = unknown_note(ids)
+        if len(ids) > limit:
+            notes.append(
+                f"{len(ids)} tokens are more than data.max_length = {limit}, so only the first {limit} were read; "
+                "shorten the text"
+            )
+        return notes
 
     def shown(self, text: str, width: int, color: bool) -> str:
         """What `regard show` prints: the likeliest classes and what each word gave."""
         [found] = self.predict([text])
-        rows = [f"{share:6.1%}  {label}" for label, share in found.top()]
+        rows = [f"{share:6.1%}  {label}".replace("\n", " ") for label, share in found.top()]
         return "\n".join([*rows, "", draw(self.attention(text), width=width, color=color), *self.notes(text)])
 
     def save_page(self, text: str, path: Path) -> None:

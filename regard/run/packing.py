@@ -17,11 +17,13 @@ from regard.training.checkpoint import load_tensors, save_tensors, write_text
 # What the paths of a machine would tell, and what training alone needs.
 OWN = ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment")
 BEGUN_WITH = ("pretrained", "weights")  # of the model: their names say what it was made from
+# A file that an autoencoder made small can be read with the very same weights alone.
+EXACT = ("autoencoder",)
 
 
 def pack(run: Path, out: Path, *, half: bool = True) -> int:
     """Writes the run's recipe without the names of its files, its tokenizers, its scores and its weights, with `half`
-    as 16-bit floating-point numbers, into the new folder `out`. Returns how many bytes that is.
+    as 16-bit floating-point numbers (an autoencoder's never), into the new folder `out`. Returns how many bytes that is.
 
     Raises:
         UsageError: `run` is no finished run, or `out` exists.
@@ -33,7 +35,7 @@ def pack(run: Path, out: Path, *, half: bool = True) -> int:
     if out.exists():
         raise UsageError(f"{out} exists: name a folder that does not")
     tensors = load_tensors(folder.weights)
-    if half:
+    if half and recipe.task not in EXACT:
         tensors = {name: _half(name, tensor, folder.weights) for name, tensor in tensors.items()}
     tree = recipe.model_dump(mode="json")
     for key in OWN:

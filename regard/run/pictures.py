@@ -1,9 +1,8 @@
-"""Pictures in and out of a run: whole collections, one file to work on, and files that appear whole or not at all."""
+"""Pictures in and out of a run: whole collections, and one file to work on."""
 
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from regard.config.autoencoder import PictureDataPart
 from regard.data.corpus import fingerprint
 from regard.data.images import Shape, build_pictures, pillow, read_picture
 from regard.data.pictures import pictures_of, read_pictures
-from regard.errors import RegardError, UsageError
+from regard.errors import UsageError
 from regard.run.folder import RunFolder
+from regard.training.checkpoint import write_bytes
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
@@ -121,17 +121,3 @@ def read_bytes(path: Path) -> bytes:
         raise UsageError(f"{path} does not exist: check the path") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes beside, then renames: what stood there before is whole until all of the new is there."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise RegardError(f"{path} cannot be written ({error.strerror}): make room or choose another place") from error

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,54 @@ from torch import Tensor, nn
 from regard.errors import RegardError, UsageError
 
 
+class Unwritable(RegardError):
+    """A file that cannot be written. Who knows more of what is lost says other things to do about the `problem`."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        self.problem = f"{path} cannot be written ({reason})"
+        super().__init__(f"{self.problem}: make room or name another file")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Writes beside, then renames: a reader sees the old file or the new one, and a kill in between loses neither."""
+    """UTF-8, with its ends of lines as they are, written as `write_bytes` writes."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes beside, then renames: a reader sees the old file or the new one, and a kill in between loses neither.
+
+    A link stays, and what it leads to is written. A pipe or a device is no file to rename over: it takes the bytes.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        raise Unwritable(path, error) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     beside = path.with_name(path.name + ".part")
     try:
-        with open(beside, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(beside, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    except OSError:
+        _remove(beside)
+        raise
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # where nothing can be written, nothing can be removed, and why it failed is said already
+        path.unlink()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> None:
-    """A safetensors file, written as `write_text` writes. Tensors that share memory are stored once each."""
+    """A safetensors file, written as `write_bytes` writes. Tensors that share memory are stored once each."""
     beside = path.with_name(path.name + ".part")
     try:
         beside.touch()
@@ -44,8 +78,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, s
         os.chmod(beside, mode)
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
+        _remove(beside)
+        raise Unwritable(path, error) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -57,14 +91,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UsageError(
             f"{path} cannot be read as safetensors ({error}): it was cut off or is another file"
         ) from error
-
-
-def _unwritable(path: Path, error: Exception) -> RegardError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return RegardError(
-        f"{path} cannot be written ({reason}): make room or choose another folder with --out; "
-        "what was saved before is whole, and --resume goes on from it"
-    )
 
 
 def parameters_of(model: nn.Module) -> dict[str, Tensor]:
@@ -110,7 +136,7 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
         os.replace(beside, folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise Unwritable(folder, error) from error
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

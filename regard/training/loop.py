@@ -88,13 +88,13 @@ class Observer(Protocol):
 
 class Stop:
     """Asked to stop by Ctrl-C or a TERM signal, a training ends after its step and saves itself. A second Ctrl-C
-    ends it at once."""
+    ends it at once; a second TERM does not, for whoever ends a group of processes may have asked the first time, too."""
 
     def __init__(self) -> None:
         self.asked = False
 
-    def ask(self, *_: Any) -> None:
-        if self.asked:
+    def ask(self, number: int = signal.SIGINT, *_: Any) -> None:
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
 

@@ -310,6 +310,9 @@ def test_lines_about_pictures(tmp_path: Path) -> None:
         ({"image": "a.png", "captions": ["a", ""]}, r'line 2: "captions" is no list'),
         ({"image": "a.png", "caption": None}, r'line 2: "caption" is no text'),
         (b"\xff", r"line 2 is not JSON"),
+        ({"image": "a.png", "caption": "a\0b"}, r'line 2: "caption" holds the character NUL: leave it out'),
+        ({"image": "a.png", "captions": ["a", "r\ud800ed"]}, r'line 2: "captions" holds half of a surrogate pair'),
+        ({"image": "a" * 5000, "captions": ["a"]}, r"line 2: a{60}… cannot be read \(.*\): check the picture's name$"),
     ],
 )
 def test_a_line_that_lacks_something_is_named(tmp_path: Path, row: object, wrong: str) -> None:
@@ -325,6 +328,11 @@ def test_a_question_needs_its_answer_and_a_file_its_lines(tmp_path: Path) -> Non
     path = written(tmp_path, {"image": "a.png", "question": "What?", "split": "train"})
     with pytest.raises(UsageError, match=r'line 1: "answer" is missing'):
         list(read_picture_lines(path, ("question", "answer")))
+    for key, given in (("question", "Wh\0at?"), ("answer", "r\ud800ed"), ("answer", "\0")):
+        strange = written(tmp_path, {"image": "a.png", "question": "What?", "answer": "red"} | {key: given})
+        with pytest.raises(UsageError, match=f'line 1: "{key}" holds'):
+            list(read_picture_lines(strange, ("question", "answer")))
+    path = written(tmp_path, {"image": "a.png", "question": "What?", "split": "train"})
     with pytest.raises(UsageError, match='no line with "split": "test"'):
         list(read_picture_lines(path, ("question",), split="test"))
 

@@ -65,6 +65,8 @@ def test_answers_may_be_unknown_where_none_are_needed(tmp_path: Path) -> None:
         ('[["what?", "yes", "1"]]', "item 1 is no question"),
         ('[["what?", "yes", true]]', "item 1 is no question"),
         ('[["what?", " ", 1]]', "item 1 is no question"),
+        ('[["what?", "r\\ud800ed", 1]]', "item 1: the answer holds half of a surrogate pair"),
+        ('[["wh\\u0000at?", "red", 1]]', "item 1: the question holds the character NUL: leave it out"),
     ],
 )
 def test_a_broken_list_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

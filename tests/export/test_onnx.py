@@ -120,6 +120,23 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(RegardError, match=r"cannot be written as ONNX .*no such operator"):
         write_onnx(network(THIN), (SOURCE, TARGET), tmp_path, longest=30)
 
+    for full in (OSError(28, "No space left on device"), RuntimeError("step 3")):
+
+        def refused(*arguments: object, full: Exception = full, **named: object) -> None:
+            raise full from OSError(28, "No space left on device")
+
+        monkeypatch.setattr(torch.onnx, "export", refused)
+        with pytest.raises(RegardError) as raised:
+            write_onnx(network(THIN), (SOURCE, TARGET), tmp_path, longest=30)
+        assert str(raised.value) == f"{tmp_path} cannot be written (No space left on device): make room"
+
+    def unread(*arguments: object, **named: object) -> None:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(torch.onnx, "export", unread)
+    with pytest.raises(RegardError, match=r"cannot be written as ONNX .*could not get source code"):
+        write_onnx(network(THIN), (SOURCE, TARGET), tmp_path, longest=30)
+
 
 @pytest.mark.parametrize("k", [1, 2, 5, 9])
 def test_by_rank_is_top_k_of_rows_of_any_length(k: int) -> None:

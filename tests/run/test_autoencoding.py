@@ -292,3 +292,20 @@ def test_without_the_training_pictures_there_are_no_principal_components_and_it_
     with pytest.raises(UsageError, match=r"lacks data\.channels"):
         recipe.write_text('task = "autoencoder"\n')
         PictureModel.load(copied, "cpu")
+
+
+def test_a_packed_run_reads_the_files_of_the_run_and_says_why_it_has_no_principal_components(
+    run: Path, folder: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "packed"
+    assert main(["pack", str(run), str(packed)]) == 0
+    assert main(["compress", str(run), str(folder / "one.png"), str(tmp_path / "small")]) == 0
+    for model, name in ((run, "a.png"), (packed, "b.png")):
+        assert main(["decompress", str(model), str(tmp_path / "small"), str(tmp_path / name)]) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    found = PictureModel.load(packed, "cpu").evaluate(folder / "one.npz")
+    assert found.tables["compressed"].keys() == {"model", "JPEG", "PNG"}
+    assert found.notes == [
+        "no principal components, which come from the training pictures: a packed run does not know where they are: "
+        "evaluate the run it was made of"
+    ]

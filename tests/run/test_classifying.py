@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import regard
 from regard.cli import main
+from regard.data.labels import Labels
 from regard.errors import UsageError
 
 WORDS = {"rain": "weather", "schnee": "weather", "soup": "food", "米": "food", "train": "travel", "قطار": "travel"}
@@ -76,6 +77,27 @@ def test_n_lines_in_are_n_lines_out(folder: Path, capsys: pytest.CaptureFixture[
     assert err == "line 5: 2 of 2 tokens are unknown to the model\n"
     assert main(["show", str(folder / "run"), "zz soup"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "1 of 2 tokens are unknown to the model"
+
+
+def test_a_text_that_is_cut_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limit = regard.load(folder / "run").recipe.data.max_length
+    (folder / "in.txt").write_text(f"a soup b\n{'a ' * limit}soup\n", encoding="utf-8")
+    note = f"{limit + 1} tokens are more than data.max_length = {limit}, so only the first {limit} were read"
+    assert main(["predict", str(folder / "run"), str(folder / "in.txt"), "--jsonl"]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"line 2: {note}; shorten the text\n"
+    assert [json.loads(line).get("notes") for line in out.splitlines()] == [None, [f"{note}; shorten the text"]]
+    assert main(["show", str(folder / "run"), "a " * limit + "soup"]) == 0
+    assert note in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_class_of_two_lines_is_printed_on_one(folder: Path) -> None:
+    model = regard.load(folder / "run")
+    model.labels = Labels([f"{name}\nnews" for name in model.labels.names])
+    assert list(model.said(iter(["a soup b"]), jsonl=False)) == ["food news"]
+    assert "food news" in model.shown("a soup b", 80, False).splitlines()[0]
+    [row] = model.said(iter(["a soup b"]), jsonl=True)
+    assert json.loads(row)["label"] == "food\nnews"
 
 
 def test_what_is_no_list_of_texts_is_named(folder: Path) -> None:

@@ -7,6 +7,9 @@ import json
 import math
 import random
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,6 +154,48 @@ def test_what_is_finished_is_not_trained_again_and_gold_links_are_scored(
         (out / "comparison.json").write_text(before)
 
 
+def test_more_mechanisms_are_added_to_the_table(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "more"
+    for names, table in (
+        ("dot,mocha+window:2", ["dot", "mocha+window:2"]),
+        ("top-k:2", ["dot", "top-k:2"]),  # what could never be trained is gone
+    ):
+        assert compare(corpus, folder, names) == 0
+        assert list(rows_of(folder)) == table
+        assert all(len(row["runs"]) == 1 for name, row in rows_of(folder).items() if name != "mocha+window:2")
+    assert compare(corpus, folder, "dot+softmax", "--seeds", "1,2") == 0
+    rows = rows_of(folder)
+    assert list(rows) == ["top-k:2", "dot+softmax"], "the same model stands once"
+    assert [run["seed"] for run in rows["dot+softmax"]["runs"]] == [1, 2]
+    assert [run["seed"] for run in rows["top-k:2"]["runs"]] == [1]
+    assert rows["top-k:2"]["failures"] == [
+        {"seed": 2, "error": "not trained with this seed: name top-k:2 in --attention, too"}
+    ]
+
+
+def test_a_term_signal_stops_the_training_which_goes_on_from_there(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stopped"
+    words = ["compare", str(corpus / "letters.toml"), "--attention", "dot", "--out", str(folder),
+             "--set", "training.steps=100000"]  # fmt: skip
+    program = "import sys; from regard.cli import main; sys.exit(main(sys.argv[1:]))"
+    begun = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert begun.stdout is not None
+    try:
+        while "step 3," not in begun.stdout.readline():
+            assert begun.poll() is None
+        begun.send_signal(signal.SIGTERM)
+        said, wrong = begun.communicate(timeout=60)
+    finally:
+        begun.kill()
+    assert begun.returncode == 1 and wrong == f"regard: {GAVE_UP}\n" and "stopped; what is trained" in said
+    assert RunFolder(folder / "dot-1").resumable
+    assert "stopped at step" in (folder / "dot-1.log").read_text()
+
+
 @pytest.mark.parametrize(
     ("names", "more", "sentence"),
     [
@@ -159,6 +204,8 @@ def test_what_is_finished_is_not_trained_again_and_gold_links_are_scored(
         ("dot,dot+softmax", [], "dot and dot+softmax are the same model"),
         ("none,", [], "a mechanism has no name"),
         ("none", ["--minutes", "2"], "holds a comparison with training.minutes = None, not 2.0"),
+        ("none", ["--minutes", "nan"], "the command line: 'training.minutes' is NaN"),
+        ("none", ["--minutes", "-1"], "the command line: 'training.minutes' is -1"),
         ("none", ["--set", "model.hidden=14"], "holds a comparison with model.hidden = 12, not 14"),
         ("none", ["--seeds", "1,x"], "--seeds 1,x is no list of whole numbers"),
         ("none", ["--seeds", "1,1"], "seeds are different whole numbers"),

@@ -16,6 +16,7 @@ from regard.cli import main
 from regard.config.reading import recipe_of
 from regard.config.visual_question import FusionName, VisualQuestionPart, VisualQuestionRecipe
 from regard.data.images import pillow
+from regard.data.labels import Labels
 from regard.errors import UsageError
 from regard.models.visual_question import Fusing
 from regard.run import training
@@ -107,6 +108,36 @@ def test_a_blank_question_has_a_blank_answer_and_a_strange_one_is_noted(
     assert {n: row["notes"] for n, row in enumerate(rows, start=1) if "notes" in row} == {
         n: [t] for n, t in notes.items()
     }
+
+
+def test_predict_looks_for_pictures_where_evaluate_does(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [json.loads(line) for line in (folder / "asked.jsonl").read_text().splitlines()]
+    assert main(["predict", str(folder / "run"), str(folder / "asked.jsonl")]) == 0
+    assert capsys.readouterr().out.splitlines() == [row["answer"] for row in rows]
+    # What is not there is still looked for from where the command is given.
+    (tmp_path / "here.png").write_bytes((folder / "images" / "red-blue.png").read_bytes())
+    asked = folder / "other.jsonl"
+    asked.write_text(json.dumps({"image": "here.png", "question": "What colour is on the left?"}))
+    assert main(["predict", str(folder / "run"), str(asked)]) == 0
+    assert capsys.readouterr().out == "red\n"
+    for command in (["predict", str(folder / "run")], ["evaluate", str(folder / "run"), "--data"]):
+        for name, sentence in (("no.png", f"{folder / 'no.png'} does not exist"), ("a" * 5000, f"{'a' * 60}… cannot")):
+            asked.write_text(json.dumps({"image": name, "question": "What?", "answer": "red"}))
+            assert main([*command, str(asked)]) == 2
+            assert f"{asked}, line 1: {sentence}" in capsys.readouterr().err
+
+
+def test_an_answer_of_two_lines_is_printed_on_one(folder: Path) -> None:
+    model = regard.load(folder / "run")
+    model.labels = Labels([f"{name}\nall over" for name in model.labels.names])
+    picture = str(folder / "images" / "red-blue.png")
+    line = json.dumps({"image": picture, "question": "What colour is on the left?"})
+    assert list(model.said([line], jsonl=False)) == ["red all over"]
+    [row] = model.said([line], jsonl=True)
+    assert json.loads(row)["answer"] == "red\nall over"
 
 
 def test_where_it_looked_lies_over_the_picture_and_the_words(folder: Path) -> None:

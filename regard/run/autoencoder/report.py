@@ -97,7 +97,8 @@ def _components(recipe: AutoencoderRecipe, shape: tuple[int, ...], notes: list[s
         return None
     numbers = int(np.prod(shape))
     try:
-        assert part.data is not None
+        if part.data is None:
+            raise UsageError("a packed run does not know where they are: evaluate the run it was made of")
         images = collection(Path(part.data), part)
     except UsageError as error:
         notes.append(f"no principal components, which come from the training pictures: {error}")

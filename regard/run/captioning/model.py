@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -216,4 +217,4 @@ def pictures_in(file: str) -> Iterator[str]:
         for line in read_lines(file if file == "-" else path):
             name = line.strip()
             beside = folder / name
-            yield str(beside) if name and not Path(name).exists() and beside.exists() else name
+            yield str(beside) if name and not os.path.exists(name) and os.path.exists(beside) else name

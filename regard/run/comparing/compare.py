@@ -15,7 +15,7 @@ from regard.config import Recipe, mechanism, merge, read_toml, recipe_of, with_m
 from regard.data import examine
 from regard.errors import RegardError, UsageError
 from regard.evaluation import paired_test
-from regard.run.comparing.alone import train_alone
+from regard.run.comparing.alone import terminable, train_alone
 from regard.run.comparing.comparison import Comparison, Row
 from regard.run.comparing.measuring import GoldFile, ScoredSet, measured
 from regard.run.corpus import Pairs, Tree, pairs_of
@@ -40,6 +40,10 @@ class Job:
     def __str__(self) -> str:
         return f"{self.row.name}, seed {self.seed}"
 
+    @property
+    def finished(self) -> bool:
+        return self.folder.report.exists() and self.folder.weights.exists()
+
 
 def compare(
     tree: Tree,
@@ -57,13 +61,14 @@ def compare(
     """Trains each mechanism with each seed into `out`/NAME-SEED, one after the other and each in a process of its own;
     then scores all of them on `pairs` (None: the recipe's validation files) and writes `comparison.md`, `.json` and
     `.html`. `gold` are the set's alignments by hand. Runs that are finished are not trained again, and those that were stopped go on.
+    Mechanisms that `out` holds from before keep their rows.
 
     A mechanism that fails is a row with the sentence that says why.
 
     Raises:
         UsageError: a name that is no mechanism or stands twice; no data or no budget; an `out` with runs of another
             recipe.
-        RegardError: nothing could be trained; stopped by Ctrl-C, after what is finished was scored.
+        RegardError: nothing could be trained; stopped by Ctrl-C or a TERM signal, after what is finished was scored.
     """
     tree = _shared(tree, minutes, seeds, out, console, origin)
     recipe = recipe_of(tree, origin)
@@ -84,9 +89,11 @@ def compare(
         gold.check(pairs)
     if jobs:
         _begin(tree, out)
-    trained, interrupted = _train_all(jobs, console)
-    inputs, stopped = _score_all(rows, trained, pairs, recipe.training.device, gold, console)
+    with terminable():
+        trained, interrupted = _train_all(jobs, console)
+        inputs, stopped = _score_all(rows, trained, pairs, recipe.training.device, gold, console)
     for row in rows:
+        row.runs.sort(key=lambda run: seeds.index(run.seed))
         for seed in seeds:
             if seed not in row.failures and seed not in [run.seed for run in row.runs]:
                 row.failures[seed] = "not finished: run the same command to go on"
@@ -119,6 +126,7 @@ def _shared(tree: Tree, minutes: float | None, seeds: Sequence[int], out: Path, 
         raise UsageError("seeds are different whole numbers from 0, such as --seeds 1,2,3")
     tree = {key: value for key, value in tree.items() if key != "seed"}
     if minutes is not None:
+        recipe_of({"training": {"minutes": minutes}}, "the command line")  # a wrong one is not the recipe's fault
         tree = merge(tree, {"training": {"minutes": minutes}})
     recipe = recipe_of(tree, origin)
     tree = merge(tree, {"model": {"kind": recipe.model.kind}})
@@ -172,7 +180,8 @@ def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | Non
 def _plan(
     tree: Tree, names: Sequence[str], seeds: Sequence[int], out: Path, origin: str
 ) -> tuple[list[Row], list[Job]]:
-    """A row for each mechanism, and what to train: all of them with the first seed, then all with the next."""
+    """A row for each mechanism, those of before among them, and what to train: all with the first seed, then all with
+    the next. What is finished comes before, so that it is scored even if the rest is interrupted."""
     names = ["+".join(part.strip().lower() for part in name.split("+")) for name in names]
     if not names:
         raise UsageError("name the mechanisms to compare, such as --attention additive,dot,none")
@@ -191,13 +200,54 @@ def _plan(
             if recipe_of(those, origin).model == recipe_of(changed, origin).model:
                 raise UsageError(f"{other} and {name} are the same model with this recipe: leave one out")
         trees[name] = changed
-    jobs = []
-    for seed in seeds:
-        for row in rows:
-            if row.name in trees:
-                folder = RunFolder(out / f"{row.name.replace(':', '-')}-{seed}")  # Windows has no colon in names
-                jobs.append(Job(row, seed, {**trees[row.name], "seed": seed}, folder))
-    return rows, jobs
+    jobs = [_job(row, seed, trees[row.name], out) for seed in seeds for row in rows if row.name in trees]
+    earlier = _compared(out)
+    kept: list[Row] = []
+    for name in earlier:
+        if name not in names:
+            done = _kept(tree, name, seeds, out, origin, trees)
+            jobs += done
+            kept += [done[0].row] if done else []
+    return _ordered(earlier, rows, kept), sorted(jobs, key=lambda job: not job.finished)
+
+
+def _job(row: Row, seed: int, tree: Tree, out: Path) -> Job:
+    folder = RunFolder(out / f"{row.name.replace(':', '-')}-{seed}")  # Windows has no colon in names
+    return Job(row, seed, {**tree, "seed": seed}, folder)
+
+
+def _compared(out: Path) -> list[str]:
+    """The mechanisms of the table that is in `out`, if there is one."""
+    try:
+        found = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+        return list(dict.fromkeys(str(row["attention"]) for row in found["rows"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _kept(tree: Tree, name: str, seeds: Sequence[int], out: Path, origin: str, trees: dict[str, Tree]) -> list[Job]:
+    """The finished runs of a mechanism that was asked for before. None of one that goes by another name now."""
+    try:
+        changed = with_mechanism(tree, name, origin)
+    except UsageError:
+        return []
+    model = recipe_of(changed, origin).model
+    if any(recipe_of(those, origin).model == model for those in trees.values()):
+        return []
+    row = Row(name)
+    jobs = [job for job in (_job(row, seed, changed, out) for seed in seeds) if job.finished]
+    missing = [seed for seed in seeds if seed not in [job.seed for job in jobs]]
+    row.failures = dict.fromkeys(missing, f"not trained with this seed: name {name} in --attention, too")
+    return jobs
+
+
+def _ordered(earlier: Sequence[str], rows: Sequence[Row], kept: Sequence[Row]) -> list[Row]:
+    """As they were first asked for; those that are asked for again take each other's places, in the order of now."""
+    stay = {row.name: row for row in kept}
+    again = iter([row for row in rows if row.name in earlier])
+    repeated = {row.name for row in rows}
+    before = [next(again) if name in repeated else stay[name] for name in earlier if name in repeated | stay.keys()]
+    return [*before, *again, *(row for row in rows if row.name not in earlier)]
 
 
 def _begin(tree: Tree, out: Path) -> None:
@@ -218,7 +268,7 @@ def _train_all(jobs: Sequence[Job], console: Console) -> tuple[list[Job], bool]:
         for number, job in enumerate(jobs, start=1):
             console.print(f"[{number} of {len(jobs)}] {job}", style="bold", highlight=False)
             path = job.folder.path
-            if job.folder.report.exists() and job.folder.weights.exists():
+            if job.finished:
                 console.print(f"  already trained in {path}", highlight=False)
                 trained.append(job)
                 continue

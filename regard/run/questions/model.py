@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -16,7 +17,7 @@ from regard import build
 from regard.build.visual_question import visual_question
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
-from regard.data.images import PictureError, build_pictures, naming_lines, read_picture
+from regard.data.images import PictureError, build_pictures, naming_lines, picture_beside, read_picture
 from regard.data.labels import Labels
 from regard.data.questions import Questions, read_questions
 from regard.data.relational import KINDS, RELATIONAL, generate
@@ -140,15 +141,16 @@ class QuestionModel:
 
     def said(self, lines: Iterable[str], *, jsonl: bool, name: str = "the input") -> Iterator[str]:
         """What `regard predict` prints for each line `{"image": …, "question": …}` of what is called `name`: the answer,
-        or with `jsonl` the likeliest ones. A blank line gives a blank answer, and so does a blank question."""
+        or with `jsonl` the likeliest ones. A blank line gives a blank answer, and so does a blank question. A picture is
+        looked for as `evaluate` does, beside the file `name`, and else from where the command is given."""
         rest = enumerate(lines, start=1)
         while chunk := list(islice(rest, READ_AHEAD)):
-            asked = {number: _asked(f"{name}, line {number}", line) for number, line in chunk if line.strip()}
-            asked = {number: (image, question) for number, (image, question) in asked.items() if question.strip()}
+            asked = {number: _asked(name, number, line) for number, line in chunk if line.strip()}
+            asked = {number: pair for number, pair in asked.items() if pair[1].strip()}
             try:
                 found = dict(zip(asked, self.predict(list(asked.values())), strict=True)) if asked else {}
             except PictureError as error:
-                first = next(number for number, (image, _) in asked.items() if Path(image) == error.path)
+                first = next(number for number, (image, _) in asked.items() if image == error.path)
                 raise UsageError(f"{name}, line {first}: {error}") from error
             for number, _ in chunk:
                 if number not in found:
@@ -157,7 +159,7 @@ class QuestionModel:
                 each = found[number]
                 row = {"answer": each.label, "probability": each.probability, "top": dict(each.top())}
                 row = answered(number, row, self.notes(asked[number][1]))
-                yield json.dumps(row, ensure_ascii=False) if jsonl else each.label
+                yield json.dumps(row, ensure_ascii=False) if jsonl else each.label.replace("\n", " ")
 
     def shown(self, text: str, width: int, color: bool) -> str:
         """What `regard show` prints for a picture's file and a question, written one after the other: the likeliest
@@ -267,7 +269,8 @@ def picture_and_question(text: str) -> tuple[str, str]:
     raise UsageError(f"'{text[:60]}' is no picture with a question: write both, such as 'shape.png what colour is it?'")
 
 
-def _asked(where: str, line: str) -> tuple[str, str]:
+def _asked(name: str, number: int, line: str) -> tuple[Path, str]:
+    where = f"{name}, line {number}"
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -278,4 +281,5 @@ def _asked(where: str, line: str) -> tuple[str, str]:
     for key in ("image", "question"):
         if not isinstance(row.get(key), str):
             raise UsageError(f'{where}: "{key}" {"is no text" if key in row else "is missing"}: write {form}')
-    return row["image"], row["question"]
+    picture = picture_beside(Path(name), row["image"], where)
+    return (Path(row["image"]) if not picture.exists() and os.path.exists(row["image"]) else picture), row["question"]
