@@ -10,8 +10,6 @@ from pathlib import Path
 
 from regard.errors import UsageError
 
-USE = "regard align {run} --source FILE --target FILE"
-
 
 def aligns_only(run: Path) -> bool:
     """Whether it is a run of such a model; UsageError if the folder is not a run."""
@@ -24,8 +22,10 @@ def aligns_only(run: Path) -> bool:
 
 def check_translates(*runs: Path) -> None:
     """UsageError for the first run that does not, though it is one of the task of translation."""
+    from regard.run.loading import examples
+
     for run in runs:
         if aligns_only(run):
             raise UsageError(
-                f"{run} is a hidden Markov model, which aligns words and does not translate: use '{USE.format(run=run)}'"
+                f"{run} is a hidden Markov model, which aligns words and does not translate: use '{examples(run)[0]}'"
             )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from regard.cli.app import DeviceOption, RunArgument, app, check_png
+from regard.cli.printing import say_notes
 from regard.errors import UsageError
 
 
@@ -62,7 +63,7 @@ def embed(
     model = Embedder.load(run, device)
     if lines is None:
         numbers, words, blank = None, [model.embed(sentence, word, occurrence)], 0
-        _note(words[0], "")
+        say_notes(words[0].notes)
     else:
         numbers, words = _embedded(model, lines, word, occurrence)
         blank = sum(not line.strip() for line in lines)
@@ -116,13 +117,8 @@ def _embedded(model: Any, lines: list[str], word: str, occurrence: int | None) -
     for problem in problems:
         print(problem, file=sys.stderr)
     for number, each in zip(numbers, found, strict=True):
-        _note(each, f"line {number}: ")
+        say_notes(each.notes, number)
     return numbers, found
-
-
-def _note(word: Any, head: str) -> None:
-    for note in word.notes:
-        print(f"{head}{note}", file=sys.stderr)
 
 
 def _facts(run: str, word: str, words: list[Any], numbers: list[int] | None, blank: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.aligners import USE, aligns_only
 from regard.cli.app import (
     DataOption,
     SourceOption,
@@ -83,8 +82,7 @@ def train(
         out = Path("runs") / recipe.stem
     screen = console()
     run_training(tree, out, screen, origin=origin, resume=resume)
-    tried = [USE.format(run=out)] if aligns_only(out) else examples(out)
-    screen.print("\n  ".join([f"\nThe run is in {out}. Try it:", *tried]), highlight=False)
+    screen.print("\n  ".join([f"\nThe run is in {out}. Try it:", *examples(out)]), highlight=False)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from regard.config.language_names import NAMES
 from regard.config.languages import KNOWN
 from regard.data.diagnosis import Finding
 
@@ -19,18 +20,14 @@ SIDES = (("source", "target"), ("src", "tgt"), ("src", "trg"), ("input", "output
 LIKE_SIDES = (("question", "answer"), ("prompt", "completion"), ("word", "pronunciation"))
 # The code of a language, maybe with its country or script: pt-br, zh_hans.
 CODE = re.compile(r"([a-z]{2})([-_]([a-z]{2}|[a-z]{4}))*")
-# Languages as English calls them, of which there are many pairs.
-NAMES = (
-    "afrikaans albanian amharic arabic armenian assamese azerbaijani basque belarusian bengali bosnian breton bulgarian "
-    "burmese cantonese catalan chinese croatian czech danish dutch english esperanto estonian filipino finnish french "
-    "galician georgian german greek gujarati hausa hebrew hindi hungarian icelandic igbo indonesian irish italian "
-    "japanese javanese kannada kazakh khmer kinyarwanda korean kurdish lao latin latvian lithuanian luxembourgish "
-    "macedonian malagasy malay malayalam maltese mandarin maori marathi mongolian nepali norwegian occitan pashto "
-    "persian polish portuguese punjabi quechua romanian romansh russian sanskrit serbian sinhala slovak slovene "
-    "slovenian somali sorbian spanish swahili swedish tagalog tajik tamil tatar telugu thai tibetan turkish ukrainian "
-    "urdu uyghur uzbek vietnamese welsh wolof xhosa yiddish yoruba zulu"
-)
-LANGUAGES = frozenset(NAMES.split())
+# Languages as English calls them, and some that it calls otherwise, too.
+LANGUAGES = frozenset(name.lower() for name in NAMES.values()) | {
+    "cantonese",
+    "filipino",
+    "mandarin",
+    "slovene",
+    "sorbian",
+}
 
 
 @dataclass(frozen=True, slots=True)

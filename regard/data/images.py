@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from regard.data.characters import check_characters
 from regard.data.corpus import fingerprint
 from regard.data.reader import raw_lines
 from regard.errors import RegardError, UsageError
@@ -297,18 +298,6 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
     if key != "image":
         check_characters(value, f'{where}: "{key}"')
     return value
-
-
-def check_characters(text: str, what: str) -> None:
-    """UsageError for what no text file can hold as text: half a surrogate pair, NUL."""
-    if "\0" in text:
-        raise UsageError(f"{what} holds the character NUL: leave it out")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"{what} holds half of a surrogate pair, which is no character: write both halves or none"
-        ) from error
 
 
 def _captions(row: Mapping[str, Any], where: str) -> tuple[str, ...]:

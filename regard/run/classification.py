@@ -36,7 +36,7 @@ from regard.models.classifier import Classifier
 from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.lines import answered, check_lines, unknown_note
+from regard.run.lines import answered, check_lines, length_note, unknown_note
 from regard.run.pretrained import Pretrained, Thawing
 from regard.run.resuming import resumed
 from regard.tasks import classification
@@ -228,13 +228,7 @@ class ClassifierModel:
     def notes(self, text: str) -> list[str]:
         """What about a text deserves a word: that the model does not know some of it, or that it is too long."""
         ids, limit = self.tokenizer.encode(text).ids, self.recipe.data.max_length
-        notes = unknown_note(ids)
-        if len(ids) > limit:
-            notes.append(
-                f"{len(ids)} tokens are more than data.max_length = {limit}, so only the first {limit} were read; "
-                "shorten the text"
-            )
-        return notes
+        return [*unknown_note(ids), *length_note(len(ids), limit, "shorten the text")]
 
     def shown(self, text: str, width: int, color: bool) -> str:
         """What `regard show` prints: the likeliest classes and what each word gave."""

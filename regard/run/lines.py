@@ -39,6 +39,13 @@ def unknown_note(ids: Sequence[int], of: str = "") -> list[str]:
     return [f"{unknown} of {len(ids)} tokens {of}are unknown to the model"] if unknown else []
 
 
+def length_note(count: int, limit: int, advice: str) -> list[str]:
+    """That a text has more tokens than are read."""
+    if count <= limit:
+        return []
+    return [f"{count} tokens are more than data.max_length = {limit}, so only the first {limit} were read; {advice}"]
+
+
 def answered(number: int, row: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     """What `regard predict --jsonl` prints of one answer. Its notes are said on standard error, too, as every task says
     them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from regard.config import Recipe
 from regard.config.autoencoder import AutoencoderRecipe
 from regard.run.autoencoder.job import PictureModel
 from regard.run.captioning.model import CaptionModel
@@ -35,6 +36,8 @@ def examples(run: Path) -> list[str]:
     each = EXAMPLES[recipe.task]
     if isinstance(recipe, AutoencoderRecipe) and recipe.data.noise is not None:
         each = ("denoise {run} NOISY.png CLEAN.png", *each[1:])
+    if isinstance(recipe, Recipe) and recipe.model.kind == "hidden-markov":  # which aligns, and does not translate
+        each = ("align {run} --source FILE --target FILE",)
     return ["regard " + command.format(run=run) for command in each]
 
 

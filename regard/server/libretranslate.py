@@ -15,11 +15,11 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from regard.config.language_names import name_of
 from regard.data.markup import Conversation, translation
 from regard.run import Model, Prediction
 from regard.server.answering import Reply
 from regard.server.detection import Detected, detect
-from regard.server.language_names import name_of
 from regard.server.limits import Gate
 from regard.server.predicting import until_gone
 from regard.server.reading import check_text, json_object

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
+from regard.data.characters import check_characters
+from regard.errors import UsageError
 from regard.server.refusals import Refusal
 
 
@@ -75,10 +77,7 @@ def check_text(text: str, where: str, characters: int) -> None:
     """Refusal 413 for text that is too long, 422 for what is no text: half a surrogate pair, NUL."""
     if len(text) > characters:
         raise Refusal(413, f"{where} has {len(text):,} characters and the limit is {characters:,}: send it in parts")
-    if "\0" in text:
-        raise Refusal(422, f"{where} holds the character NUL: leave it out")
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        sentence = f"{where} holds half of a surrogate pair, which is no character: send both halves or none"
-        raise Refusal(422, sentence) from None
+        check_characters(text, where)
+    except UsageError as problem:
+        raise Refusal(422, str(problem)) from None

@@ -92,6 +92,16 @@ def test_a_model_that_cannot_be_loaded_ends_the_server() -> None:
             serve(Speakers({"x": load}), open_port("127.0.0.1", 0), key=None, cors=[], say=lambda _: None)  # type: ignore[dict-item]
 
 
+def until_ready(url: str) -> None:
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"{url}/ready", timeout=5).close()
+            break
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            time.sleep(0.05)
+
+
 def test_stopping_finishes_what_was_asked(model: Model) -> None:
     """Ctrl-C while a request is being answered: it gets its answer, and the port is free afterwards."""
     plain = model.predict
@@ -105,13 +115,7 @@ def test_stopping_finishes_what_was_asked(model: Model) -> None:
         return plain(lines, **options)
 
     def client() -> None:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5).close()
-                break
-            except urllib.error.HTTPError as answer:
-                answer.close()
-                time.sleep(0.05)
+        until_ready(f"http://127.0.0.1:{port}")
         request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/predict", b'{"inputs": ["one two"]}')
         with urllib.request.urlopen(request, timeout=30) as answer:
             answers.append(json.load(answer))
@@ -154,13 +158,7 @@ def test_a_second_ctrl_c_ends_it_in_the_midst_of_an_answer() -> None:
         url = address[0]
 
         def client() -> None:
-            for _ in range(200):
-                try:
-                    urllib.request.urlopen(f"{url}/ready", timeout=5).close()
-                    break
-                except urllib.error.HTTPError as answer:
-                    answer.close()
-                    time.sleep(0.05)
+            until_ready(url)
             with suppress(OSError):  # it gets none
                 urllib.request.urlopen(f"{url}/v1/predict", b'{"inputs": ["one two"]}', timeout=30).close()
 

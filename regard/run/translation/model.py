@@ -16,7 +16,7 @@ from regard.decoding import Hypothesis, Trees
 from regard.errors import UsageError
 from regard.models import EncoderDecoder, Ensemble
 from regard.run.folder import RunFolder
-from regard.run.lines import OF_PREFIX, check_lines, check_prefixes, unknown_note
+from regard.run.lines import OF_PREFIX, check_lines, check_prefixes, length_note, unknown_note
 from regard.run.translation.prediction import Prediction, attention_map, attention_weights, looked_at
 from regard.run.translation.scoring import scored
 from regard.run.translation.steering import edits_of, resolved, steered
@@ -223,14 +223,9 @@ class Model:
     def encode(self, line: str) -> tuple[Encoding, list[str]]:
         """What the model reads of a line, and what about it deserves a word: unknown tokens, or too many."""
         encoding = self.source_tokenizer.encode(line)
-        notes, limit = unknown_note(encoding.ids), self.recipe.data.max_length
-        if len(encoding.ids) > limit:
-            notes.append(
-                f"{len(encoding.ids)} tokens are more than data.max_length = {limit}, so only the first {limit} were "
-                "read; split the line"
-            )
-            encoding = encoding.first(limit)
-        return encoding, notes
+        limit = self.recipe.data.max_length
+        notes = [*unknown_note(encoding.ids), *length_note(len(encoding.ids), limit, "split the line")]
+        return encoding.first(limit), notes
 
     def _texts(
         self, lines: Sequence[str], ids: Sequence[Sequence[int]], found: Sequence[Sequence[Hypothesis]], how: Search

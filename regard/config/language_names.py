@@ -20,6 +20,8 @@ NAMES = {
     "tr": "Turkish", "tt": "Tatar", "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "xh": "Xhosa",
     "yi": "Yiddish", "yo": "Yoruba", "zh": "Chinese", "zh-Hans": "Chinese", "zh-Hant": "Chinese (traditional)",
     "zt": "Chinese (traditional)", "zu": "Zulu",
+    "as": "Assamese", "bo": "Tibetan", "jv": "Javanese", "mg": "Malagasy", "ps": "Pashto", "sa": "Sanskrit",
+    "ug": "Uyghur", "wo": "Wolof",
 }  # fmt: skip
 
 
