@@ -130,6 +130,17 @@ class AttentionPart(Part):
         """Whether a step depends on what was looked at before, which needs a recurrent decoder."""
         return self.score in ("location-sensitive", "coverage") or self.normalize in ("monotonic", "mocha")
 
+    @property
+    def weights(self) -> AttentionPart:
+        """The plainest mechanism whose weights are the same ones: normalizers that learn nothing and scopes that only
+        mask do not count. Two mechanisms of which it is equal can go on from each other."""
+        learned = isinstance(self.scope, LocalPredictiveScope)
+        plain: dict[str, Any] = {"scope": LocalPredictiveScope(kind="local-predictive") if learned else GlobalScope()}
+        plain |= {key: type(self).model_fields[key].default for key in ("top_k", "estimator", "temperature")}
+        if self.normalize not in ("monotonic", "mocha"):
+            plain["normalize"] = "softmax"
+        return self.model_copy(update=plain)
+
     @model_validator(mode="after")
     def _composes(self) -> AttentionPart:
         if self.width % 2 == 0:
@@ -328,6 +339,7 @@ class TrainingPart(Part):
     reward: Annotated[float, Field(ge=0.0)] = 1.0
     entropy: Annotated[float, Field(ge=0.0)] = 0.01
     samples: PositiveInt = 1
+    discount: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     guided: Annotated[float, Field(ge=0.0)] = 0.0
     guided_layer: Annotated[int, Field(ge=0)] | None = None
     guided_row: Literal["output", "input"] = "output"

@@ -66,7 +66,7 @@ class Looking:
     `coverage` (See et al. 2017) and `doubly_stochastic` (Xu et al. 2015) of every layer, the mean of its heads; `guided`
     of the first head of layer `guided_layer` (Garg et al. 2019), where `guide` says what to look at. `reward` and
     `entropy` are λ_r and λ_e of hard attention that is trained by REINFORCE (Xu et al. 2015, §4.1), which reads each
-    pair `samples` times.
+    pair `samples` times and counts what comes later by `discount` a step.
     """
 
     coverage: float = 0.0
@@ -74,6 +74,7 @@ class Looking:
     reward: float = 1.0
     entropy: float = 0.01
     samples: int = 1
+    discount: float = 1.0
     guided: float = 0.0
     guided_layer: int | None = None
     guide: Guide | None = None
@@ -86,6 +87,7 @@ class Looking:
             part.reward,
             part.entropy,
             part.samples,
+            part.discount,
             part.guided if guide is not None else 0.0,
             part.guided_layer,
             guide,
@@ -139,7 +141,7 @@ def _choosing(model: EncoderDecoder, batch: Targets, smoothing: float, looking: 
             total = total + _of_weights(looking, records, batch, model.read(batch))
     said = within(batch.target_lengths - 1, batch.target.shape[1] - 1)
     rewards = torch.stack([torch.zeros(said.shape, device=said.device).masked_scatter(said, g) for g, _ in readings])
-    gained = returns(rewards, said)
+    gained = returns(rewards, said, looking.discount)
     for attend, *looks in zip(model.looking, *(records for _, records in readings), strict=True):
         choices = [look.choice() for look in looks]
         made = torch.stack([c.log_probability for c in choices if c is not None])
@@ -148,7 +150,8 @@ def _choosing(model: EncoderDecoder, batch: Targets, smoothing: float, looking: 
             expected = leave_one_out(gained)
         else:
             assert isinstance(attend.normalize, Hard), "it drew what to look at"
-            expected = attend.normalize.follow(readings[0][0].mean()) * returns(said.to(gained.dtype)[None], said)
+            mean, ahead = readings[0][0].mean(), returns(said.to(gained.dtype)[None], said, looking.discount)
+            expected = attend.normalize.follow(mean) * ahead
         total = total + looking.reward * reinforce(made, gained, expected, said)
         total = total - looking.entropy * (entropy * said).sum()
     return Loss(total / len(readings), likelihood / len(readings), tokens)

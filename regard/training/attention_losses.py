@@ -36,10 +36,17 @@ def guided_alignment(
     return -(links * weights.float().clamp_min(floor).log()).sum()
 
 
-def returns(rewards: Float[Tensor, "*K B T"], said: Bool[Tensor, "B T"]) -> Float[Tensor, "*K B T"]:
-    """`R_t = Σ_{t'≥t} r_t'` over the steps that are said. What was earned before a choice does not depend on it, so
-    leaving it out keeps the estimator's mean and lowers its variance."""
-    return (rewards * said).flip(-1).cumsum(dim=-1).flip(-1)
+def returns(
+    rewards: Float[Tensor, "*K B T"], said: Bool[Tensor, "B T"], discount: float = 1.0
+) -> Float[Tensor, "*K B T"]:
+    """`R_t = Σ_{t'≥t} γ^(t'-t) r_t'` over the steps that are said, γ the discount. What was earned before a choice does not
+    depend on it, so leaving it out keeps the estimator's mean and lowers its variance. What is earned long after hardly
+    depends on it either: a discount below 1 lowers the variance much further, for a bias (Baxter & Bartlett 2001)."""
+    if discount == 1.0:
+        return (rewards * said).flip(-1).cumsum(dim=-1).flip(-1)
+    step = torch.arange(rewards.shape[-1], device=rewards.device)
+    ahead = (step[:, None] - step).to(rewards.dtype)  # of t' from t
+    return (rewards * said) @ torch.where(ahead >= 0, discount ** ahead.clamp_min(0), 0.0)
 
 
 def leave_one_out(gained: Float[Tensor, "K B T"]) -> Float[Tensor, "K B T"]:

@@ -125,6 +125,17 @@ def test_reinforce_weighs_each_choice_by_what_came_of_it() -> None:
     assert rewards.grad is None  # how rewards come about is the likelihood's business
 
 
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.9, 1.0])
+def test_what_is_earned_later_counts_less_by_the_discount(discount: float) -> None:
+    rewards = -torch.rand(2, B, T, dtype=torch.float64)
+    wanted = torch.zeros_like(rewards)
+    for b in range(B):
+        for t in range(SAID[b]):
+            wanted[:, b, t] = sum(discount ** (u - t) * rewards[:, b, u] for u in range(t, SAID[b]))
+    found = returns(rewards, said(), discount)
+    torch.testing.assert_close(found * said(), wanted)
+
+
 def test_a_reading_is_compared_with_the_others() -> None:
     # Four, seven and one point: the others have (7 + 1) / 2, (4 + 1) / 2 and (4 + 7) / 2.
     gained = torch.tensor([4.0, 7.0, 1.0])[:, None, None].expand(3, B, T)

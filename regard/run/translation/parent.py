@@ -7,15 +7,16 @@ from typing import Any
 
 from torch import nn
 
-from regard.config import Recipe, merge, recipe_of
+from regard.config import AttentionPart, Recipe, TransformerPart, merge, recipe_of
 from regard.data import Corpus, Tokenizer
 from regard.errors import UsageError
 from regard.run.beginning import within_steps
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import load_parameters, load_tensors
+from regard.training.checkpoint import load_parameters, load_tensors, parameters_of
 
 # What may change without changing which parameters there are; all else of a model is its weights' shape or meaning.
+# Of a mechanism of attention that is what learns nothing: soft attention may go on as hard attention, for example.
 FREE = ("pretrained", "dropout", "word_dropout", "attention_dropout", "feed_forward_dropout")
 TOKENS = ("source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary")
 # What a training passes on, so that the weights go on in the same way; how long it lasts follows from the new pairs.
@@ -71,14 +72,20 @@ class Parent:
     def _agrees(self, asked: Recipe) -> None:
         keys = [("model", key) for key in type(self.recipe.model).model_fields if key not in FREE]
         for section, key in [*keys, *(("data", key) for key in TOKENS)]:
-            wanted = getattr(getattr(self.recipe, section), key)
-            given = getattr(getattr(asked, section), key)
-            if given != wanted:
+            wanted = _setting(getattr(self.recipe, section), key)
+            given = _setting(getattr(asked, section), key)
+            if _weights(given) != _weights(wanted):
                 raise self._disagreement(f"{section}.{key}", given, wanted)
         longest, own = asked.data.max_length, self.recipe.data.max_length
         if longest > own and getattr(self.recipe.model, "positions", None) == "learned":
             raise UsageError(
                 f"data.max_length is {longest}, and {self.folder.path} has learned {own} positions: write {own} at most"
+            )
+        attention = getattr(self.recipe.model, "attention", None)
+        if longest != own and isinstance(attention, AttentionPart) and attention.score == "location":
+            raise UsageError(
+                f"data.max_length is {longest}, and the score location of {self.folder.path} has weights for {own} "
+                "positions: leave max_length out"
             )
 
     def _disagreement(self, key: str, given: Any, wanted: Any) -> UsageError:
@@ -96,8 +103,12 @@ class Parent:
         return source, target
 
     def load_into(self, network: nn.Module) -> None:
-        """Copies the weights, bit by bit."""
-        load_parameters(network, load_tensors(self.folder.weights), self.folder.weights)
+        """Copies the weights, bit by bit. What an estimator of hard attention has kept is taken where both have one."""
+        tensors, own = load_tensors(self.folder.weights), parameters_of(network)
+        kept = {name for name in own.keys() | tensors.keys() if name.endswith(".normalize.baseline")}
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in kept or name in own}
+        tensors = {name: own[name] for name in kept & own.keys()} | tensors
+        load_parameters(network, tensors, self.folder.weights)
 
 
 def strangeness(corpus: Corpus, parent: Path) -> list[str]:
@@ -111,5 +122,31 @@ def strangeness(corpus: Corpus, parent: Path) -> list[str]:
     ]
 
 
+def _setting(part: Any, key: str) -> Any:
+    """What a recipe says under a key; of the heads of a Transformer, what happens in each layer, however it is written."""
+    if isinstance(part, TransformerPart):
+        match key:
+            case "encoder_attention":
+                return tuple(part.heads_of("encoder"))
+            case "decoder_attention":
+                return tuple(part.heads_of("decoder"))
+            case "cross_attention":
+                return tuple(part.heads_of("cross"))
+            case "attention":
+                return None  # it is in the three
+    return getattr(part, key)
+
+
+def _weights(value: Any) -> Any:
+    """What of a setting says which weights there are."""
+    if isinstance(value, tuple):
+        return tuple(_weights(each) for each in value)
+    return value.weights if isinstance(value, AttentionPart) else value
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "; ".join(dict.fromkeys(_shown(each) for each in value))
+    if isinstance(value, AttentionPart):
+        return f"{value.score} with {value.normalize}, {value.scope.kind}"
     return "not there" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

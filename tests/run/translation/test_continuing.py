@@ -107,12 +107,35 @@ def test_a_recipe_names_its_parent_from_where_it_lies(run: Path, others: Path) -
     assert resolved["model"]["hidden"] == 48 and resolved["data"]["source_tokenizer"] == "words"
 
 
+def test_what_learns_nothing_may_change(run: Path, transformer: Path, others: Path) -> None:
+    """Soft attention goes on as hard attention, heads as sparse ones in a window: the weights are the same ones."""
+    hard = {"normalize": "hard", "scope": {"kind": "local-monotonic", "window": 2}}
+    near = {"scope": {"kind": "window", "left": 1, "right": 1}}
+    sparse = {"encoder_attention": near, "attention": {"normalize": "sparsemax"}}
+    for parent, changed in ((run, {"attention": hard}), (transformer, sparse)):
+        job = begun(others, others / parent.name, model={"pretrained": str(parent), **changed})
+        stored, now = load_file(parent / "model.safetensors"), job.network.state_dict()
+        assert stored and all(torch.equal(now[name], tensor) for name, tensor in stored.items())
+    even = settings(["model.attention.normalize=hard", "training.samples=2", *SHORT])
+    assert train(others, others / "child", "--from", str(run), "--steps", "2", *even) == 0
+    soft, chosen = (
+        regard.load(of).predict(["one two three"], attention=True)[0].attention for of in (run, others / "child")
+    )
+    assert soft is not None and chosen is not None
+    assert set(chosen.weights.flat) == {0.0, 1.0} != set(soft.weights.flat)
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
         (["model.hidden=64"], "model.hidden is 64, and that of"),
         (["model.kind=transformer"], "model.kind is transformer, and that of"),
-        (["model.attention.score=dot"], "model.attention is"),
+        (["model.attention.score=dot"], "model.attention is dot with softmax, global, and that of"),
+        (["model.attention.normalize=monotonic"], "model.attention is additive with monotonic, global, and that of"),
+        (
+            ["model.attention.scope.kind=local-predictive"],
+            "model.attention is additive with softmax, local-predictive,",
+        ),
         (["data.tokenizer=characters"], "data.source_tokenizer is characters, and that of"),
         (["data.vocabulary=99"], "data.vocabulary is 99, and that of"),
         (["model.hiden=64"], "did you mean 'model.hidden'?"),
@@ -161,6 +184,21 @@ def test_learned_positions_end_where_they_were_learned(
     assert "has learned 20 positions: write 20 at most" in capsys.readouterr().err
     assert train(others, others / "b", "--from", str(parent), "--steps", "1") == 0
     assert read_toml(others / "b" / "recipe.toml")["data"]["max_length"] == 20
+
+
+def test_a_score_of_places_has_as_many_as_it_learned(
+    corpus: Path, others: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = ["model.kind=recurrent", "model.hidden=8", "model.embedding=8", "model.attention.score=location"]
+    parent = corpus / "runs" / "places"
+    keys = settings([*shape, "data.max_length=20", "data.tokenizer=words", "training.precision=fp32"])
+    assert train(corpus, parent, "--steps", "1", *keys) == 0
+    capsys.readouterr()
+    for longest in ("19", "21"):
+        assert train(others, others / "a", "--from", str(parent), "--set", f"data.max_length={longest}") == 2
+        said = capsys.readouterr().err
+        assert "has weights for 20 positions: leave max_length out" in said and said.count("\n") == 1
+    assert train(others, others / "b", "--from", str(parent), "--steps", "1") == 0
 
 
 def test_it_says_how_much_the_tokenizer_does_not_know(
