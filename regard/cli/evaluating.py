@@ -78,6 +78,6 @@ def evaluate(
     model = together(run, ensemble, device)
     other = None if against is None else Model.load(against, device)
     report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase, tokenize=tokenize)
-    for sentence in report.left_out:
+    for sentence in report.notes:
         print(sentence, file=sys.stderr)
     say_report(report, as_json)

@@ -66,7 +66,9 @@ def serve(
         raise UsageError(f"--timeout {timeout} is no time that a request may take: give seconds, such as 60")
     if languages and len(languages) != len(runs):
         raise UsageError(f"--languages is given {len(languages)} times for {len(runs)} runs: give it once for each")
-    key = api_key if api_key is not None else os.environ.get("REGARD_API_KEY") or None
+    key = api_key if api_key is not None else os.environ.get("REGARD_API_KEY")
+    if key == "" and api_key is None:
+        raise UsageError("REGARD_API_KEY is empty: set a key in it, or unset it to let anybody ask")
     if key is not None and (not key.isascii() or not key.strip()):
         raise UsageError("the key must be letters, digits and signs of ASCII, for it travels in a header")
     for origin in cors or []:

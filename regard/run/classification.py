@@ -36,7 +36,7 @@ from regard.models.classifier import Classifier
 from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.lines import answered, check_lines, length_note, unknown_note
+from regard.run.lines import answered, check_lines, cut_note, length_note, unknown_note
 from regard.run.pretrained import Pretrained, Thawing
 from regard.run.resuming import resumed
 from regard.tasks import classification
@@ -252,7 +252,8 @@ class ClassifierModel:
     ) -> str:
         """What `regard evaluate` prints. `against` is tested on the same texts."""
         items = labelled_of(source, target, data)
-        for sentence in items.left_out():
+        read = self.tokenizer.encode_batch([text for _, text, _ in items.rows])
+        for sentence in [*items.left_out(), *cut_note(read, self.recipe.data.max_length, "texts")]:
             print(sentence, file=sys.stderr)
         scores, confused = self.scores(items)
         paired = [] if against is None else self.compared(against, items)

@@ -12,6 +12,7 @@ from regard.errors import UsageError
 from regard.evaluation import Bleu, LengthBucket, PairedResult, Score, TokenizedBleu, by_length, paired_test, score
 from regard.evaluation.moses import moses_language
 from regard.run.corpus import Pairs, grouped
+from regard.run.lines import cut_note
 from regard.run.translation.model import Model
 from regard.tasks import translation
 
@@ -26,7 +27,7 @@ class Evaluation:
     scores: list[Score]
     lengths: list[LengthBucket]
     paired: list[PairedResult] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)  # sentences about lines that were not scored
+    notes: list[str] = field(default_factory=list)  # sentences about what was not scored, or not read whole
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -87,6 +88,8 @@ def evaluate(
     if not sources:
         raise UsageError(f"{pairs.has} no pair to score: see what 'regard doctor' says of it")
     said = _said(model, sources, beam)
+    headers = [finding.sentence for finding in diagnosis.findings if finding.kind == "header"]
+    read = model.source_tokenizer.encode_batch(sources)
     metrics = translation.metrics(*way, references, tokenize)
     if lowercase is not None:
         metrics.append(TokenizedBleu(lowercase))
@@ -101,7 +104,7 @@ def evaluate(
         scores=[score(metric, said, references) for metric in metrics],
         lengths=by_length(said, references, sources, metrics[0], bootstrap=0),
         paired=tests,
-        left_out=diagnosis.left_out(),
+        notes=[*headers, *diagnosis.left_out(), *cut_note(read, model.recipe.data.max_length, "sources")],
     )
 
 

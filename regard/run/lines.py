@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from regard.batch import UNK
@@ -44,6 +44,18 @@ def length_note(count: int, limit: int, advice: str) -> list[str]:
     if count <= limit:
         return []
     return [f"{count} tokens are more than data.max_length = {limit}, so only the first {limit} were read; {advice}"]
+
+
+def cut_note(tokens: Iterable[Sequence[int]], limit: int, what: str) -> list[str]:
+    """That some of many texts have more tokens than are read. `what` they are called."""
+    counts = [len(each) for each in tokens]
+    cut = sum(count > limit for count in counts)
+    if not cut:
+        return []
+    return [
+        f"{cut:,} of {len(counts):,} {what} have more than data.max_length = {limit} tokens: of those the first {limit} "
+        "alone were read"
+    ]
 
 
 def answered(number: int, row: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from regard.run.folder import RunFolder
 from regard.run.job import Job
 from regard.run.jobs import begin
 from regard.run.snapshots import Snapshots
+from regard.run.terminable import terminable
 from regard.training.checkpoint import load_parameters, parameters_of, write_text
 from regard.training.loop import Budget, Progress, Trainer
 from regard.training.reporting import MetricsFile, Several, Terminal
@@ -56,7 +57,8 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
     check_machine(tree)
     with alone(folder) if not resume or folder.path.is_dir() else nullcontext(), leaving_nothing(folder, begun):
         try:
-            job = begin(tree, folder, console, origin, resume)
+            with terminable():
+                job = begin(tree, folder, console, origin, resume)
         except KeyboardInterrupt:
             again = " with --resume" if folder.unbegun and folder.corpus.exists() else ""
             raise RegardError(
@@ -90,9 +92,10 @@ def train(tree: Tree, out: Path, console: Console, *, origin: str = "the command
         )
     console.print(f"training ended: {reason}", highlight=False)
     try:
-        _choose(job, snapshots, folder, console)
-        job.network.eval()
-        _report(job, trainer.progress, reason, folder, console)
+        with terminable():
+            _choose(job, snapshots, folder, console)
+            job.network.eval()
+            _report(job, trainer.progress, reason, folder, console)
     except KeyboardInterrupt:
         raise RegardError(
             "stopped before the final scores, and nothing is lost: run the same command with --resume to have them"

@@ -76,6 +76,7 @@ class Progress:
     since_best: int = 0
     first_loss: float | None = None
     bad_steps: int = 0
+    due: bool = False  # the validation of this step was broken off, or not begun
 
 
 class Observer(Protocol):
@@ -86,17 +87,34 @@ class Observer(Protocol):
     def validated(self, progress: Progress, facts: Mapping[str, float], best: bool) -> None: ...
 
 
+class BrokenOff(BaseException):
+    """What was done could be broken off, and a training was asked to stop."""
+
+
 class Stop:
-    """Asked to stop by Ctrl-C or a TERM signal, a training ends after its step and saves itself. A second Ctrl-C
-    ends it at once; a second TERM does not, for whoever ends a group of processes may have asked the first time, too."""
+    """Asked to stop by Ctrl-C or a TERM signal, a training ends after its step and saves itself; a validation is broken
+    off, and is made when the training goes on. A second Ctrl-C ends it at once; a second TERM does not, for whoever
+    ends a group of processes may have asked the first time, too."""
 
     def __init__(self) -> None:
         self.asked = False
+        self._breakable = False
 
     def ask(self, number: int = signal.SIGINT, *_: Any) -> None:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
+        if self._breakable:
+            raise BrokenOff
+
+    @contextmanager
+    def breaking(self) -> Iterator[None]:
+        """What is done within ends by BrokenOff as soon as it is asked to."""
+        self._breakable = True
+        try:
+            yield
+        finally:
+            self._breakable = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -161,6 +179,8 @@ class Trainer:
         return reason
 
     def _train(self) -> str:
+        if self.progress.due and not self._validate():
+            return "interrupted"
         if self.progress.step and (reason := self._ended()) is not None:
             return reason  # resumed after its end
         while True:
@@ -213,7 +233,8 @@ class Trainer:
         """Why the budget is spent, if it is."""
         progress, budget = self.progress, self.budget
         if budget.steps is not None and progress.step >= budget.steps:
-            return f"{budget.steps} steps are done"
+            more = f", and the budget is {budget.steps}" if progress.step > budget.steps else ""
+            return f"{progress.step} steps are done{more}"
         if budget.epochs is not None and self._epochs() >= budget.epochs:
             return f"{budget.epochs} epochs are done"
         if budget.minutes is not None and progress.seconds >= budget.minutes * 60:
@@ -227,7 +248,8 @@ class Trainer:
         progress = self.progress
         reason = self._ended()
         if progress.step % self.validate_every == 0 or reason is not None:
-            self._validate()
+            if not self._validate():
+                return "interrupted"
             reason = reason or self._ended()
         if reason is None and progress.step % self.save_every == 0:
             self.save()
@@ -248,13 +270,24 @@ class Trainer:
             shares.append(progress.seconds / (budget.minutes * 60))
         return min(1.0, max(shares))
 
-    def _validate(self) -> None:
+    def _validate(self) -> bool:
+        """False where it was broken off: then it is due, and chance stands where it stood."""
         if self.validate is None:
-            return
+            return True
+        progress, chance = self.progress, self._chance()
+        progress.due = True
+        if self.stop.asked:
+            return False
         self.model.eval()
-        progress = self.progress
-        facts = self.validate()
-        self._tick()
+        try:
+            with self.stop.breaking():
+                facts = self.validate()
+        except BrokenOff:
+            self._set_chance(chance)
+            return False
+        finally:
+            self._tick()
+        progress.due = False
         value = facts[self.criterion]
         gain = progress.best is None or (value > progress.best if self.larger_is_better else value < progress.best)
         if gain:
@@ -264,6 +297,7 @@ class Trainer:
         if self.keep is not None:
             self.keep(parameters_of(self.model), progress, gain)
         self.observer.validated(progress, facts, gain)
+        return True
 
     def _tick(self) -> None:
         """Counts the time since it was last asked; time while the program is not running is not counted."""
@@ -297,9 +331,7 @@ class Trainer:
         for index, (parameter, optimizer) in enumerate(self._ordered()):
             for name, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{index}/{name}"] = value
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors |= self._chance()
         save_state(self.state, tensors, {"progress": asdict(self.progress)})
 
     def resume(self) -> Progress:
@@ -314,12 +346,22 @@ class Trainer:
                 optimizer.state[parameter] = {
                     name: t if name == "step" else t.to(self.device) for name, t in values.items()
                 }
-        torch.set_rng_state(tensors["random/cpu"])
-        if self.device.type == "cuda" and "random/cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+        self._set_chance(tensors)
         self.progress = Progress(**facts["progress"])
         self._clock = self.now()
         return self.progress
+
+    def _chance(self) -> dict[str, Tensor]:
+        """The states of the generators that a training draws from."""
+        states = {"random/cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def _set_chance(self, states: Mapping[str, Tensor]) -> None:
+        torch.set_rng_state(states["random/cpu"])
+        if self.device.type == "cuda" and "random/cuda" in states:
+            torch.cuda.set_rng_state(states["random/cuda"], self.device)
 
     def _ordered(self) -> list[tuple[nn.Parameter, torch.optim.Optimizer]]:
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,12 +183,18 @@ def test_a_run_that_was_killed_while_it_was_prepared_begins_anew(
     assert main([*command[:-4], "--out", str(tmp_path / "mine"), "--steps", "1", "--resume"]) == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("before", "sentence"), [(True, "before the first step"), (False, "before the final scores")])
-def test_ctrl_c_is_answered_wherever_it_comes(
-    before: bool, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_ctrl_c_and_an_end_from_outside_are_answered_wherever_they_come(
+    before: bool,
+    sentence: str,
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
 
     command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
     with monkeypatch.context() as patched:

@@ -89,6 +89,10 @@ def test_a_text_that_is_cut_is_noted(folder: Path, capsys: pytest.CaptureFixture
     assert [json.loads(line).get("notes") for line in out.splitlines()] == [None, [f"{note}; shorten the text"]]
     assert main(["show", str(folder / "run"), "a " * limit + "soup"]) == 0
     assert note in capsys.readouterr().out.splitlines()[-1]
+    (folder / "in.tsv").write_text(f"a soup b\tfood\n{'a ' * limit}soup\tfood\n", encoding="utf-8")
+    assert main(["evaluate", str(folder / "run"), "--data", str(folder / "in.tsv")]) == 0
+    cut = f"1 of 2 texts have more than data.max_length = {limit} tokens: of those the first {limit} alone were read"
+    assert capsys.readouterr().err == cut + "\n"
 
 
 def test_a_class_of_two_lines_is_printed_on_one(folder: Path) -> None:

@@ -110,6 +110,31 @@ def test_a_blank_question_has_a_blank_answer_and_a_strange_one_is_noted(
     }
 
 
+def test_a_question_that_is_cut_is_noted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limit = regard.load(folder / "run").recipe.data.max_length
+    picture, long = str(folder / "images" / "red-blue.png"), "what " * limit + "left"
+    (tmp_path / "in.jsonl").write_text(
+        "".join(
+            json.dumps({"image": picture, "question": question, "answer": answer}) + "\n"
+            for question, answer in (("what left", "red"), (long, "blue"))
+        )
+    )
+    note = f"{limit + 1} tokens are more than data.max_length = {limit}, so only the first {limit} were read; shorten"
+    assert main(["predict", str(folder / "run"), str(tmp_path / "in.jsonl")]) == 0
+    assert capsys.readouterr().err == f"line 2: {note} the question\n"
+    assert main(["show", str(folder / "run"), f"{picture} {long}"]) == 0
+    assert note in capsys.readouterr().out.splitlines()[-1]
+    cut = (
+        f"1 of 2 questions have more than data.max_length = {limit} tokens: of those the first {limit} alone were read"
+    )
+    assert main(["evaluate", str(folder / "run"), "--data", str(tmp_path / "in.jsonl")]) == 0
+    assert capsys.readouterr().err == cut + "\n"
+    training = ["--data", str(tmp_path / "in.jsonl"), "--valid-data", str(tmp_path / "in.jsonl"), "--steps", "1"]
+    small = settings([f"data.max_length={limit}", "model.embedding=8", "model.hidden=8", "model.dim=8"])
+    assert main(["train", "--task", "visual-question", "--out", str(tmp_path / "run"), *training, *small]) == 0
+    assert cut in " ".join(capsys.readouterr().out.split())
+
+
 def test_predict_looks_for_pictures_where_evaluate_does(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

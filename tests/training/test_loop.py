@@ -126,6 +126,47 @@ def test_interrupted_and_resumed_equals_never_interrupted(tmp_path: Path, stop_a
     assert second.progress == whole.progress
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_at", [3, 6, 13])
+def test_a_validation_is_broken_off_and_made_up_for(tmp_path: Path, stop_at: int, number: int) -> None:
+    """The thirteenth step is the last one: its validation is made up for, too, and is not left out."""
+    whole, whole_log = finished(tmp_path / "whole")
+    log = Log()
+    first = trainer(tmp_path / "cut", log)
+    real, reached = first.validate, []
+
+    def validate() -> Mapping[str, float]:
+        assert real is not None
+        if first.progress.step == stop_at:
+            torch.rand(5)  # what is broken off may have drawn
+            os.kill(os.getpid(), number)
+            reached.append("after the signal")
+        return real()
+
+    first.validate = validate
+    assert first.train() == "interrupted"
+    assert first.progress.step == stop_at and first.progress.due and not reached
+    assert [step for step, *_ in log.validations] == [step for step, *_ in whole_log.validations if step < stop_at]
+    second = trainer(tmp_path / "cut", log)
+    second.resume()
+    assert second.train() == "13 steps are done"
+    assert log.validations == whole_log.validations and log.steps == whole_log.steps
+    assert second.progress == whole.progress
+
+
+def test_a_second_interrupt_ends_a_validation_made_up_for_at_once(tmp_path: Path) -> None:
+    first = trainer(tmp_path, Log())
+
+    def asked_twice() -> Mapping[str, float]:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it was broken off")
+
+    first.validate = asked_twice
+    assert first.train() == "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        first.stop.ask()
+
+
 def test_killed_without_warning_it_goes_on_from_the_last_state(tmp_path: Path) -> None:
     whole, _ = finished(tmp_path / "whole")
 
@@ -156,6 +197,9 @@ def test_a_resumed_run_that_was_done_does_nothing_and_a_longer_budget_goes_on(tm
     longer.resume()
     longer.train()
     assert longer.progress.step == 15
+    shorter = trainer(tmp_path, Log(), budget=Budget(steps=4))
+    shorter.resume()
+    assert shorter.train() == "15 steps are done, and the budget is 4"
 
 
 def test_it_learns_validates_and_keeps_the_best(tmp_path: Path) -> None:

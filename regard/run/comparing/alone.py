@@ -7,9 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,23 +70,6 @@ def train_alone(recipe: Path, out: Path, console: Console) -> str | None:
         name = signal.Signals(-status).name
         return f"the training was killed by {name}" + (" (is memory short?)" if name == "SIGKILL" else "")
     return said[-1] if said else f"the training ended with status {status}"
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Meanwhile a TERM signal is as good as Ctrl-C: the training of `train_alone` would live on without us."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread alone
-        return
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def child(recipe: str, out: str) -> int:

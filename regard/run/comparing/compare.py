@@ -15,11 +15,12 @@ from regard.config import Recipe, mechanism, merge, read_toml, recipe_of, with_m
 from regard.data import examine
 from regard.errors import RegardError, UsageError
 from regard.evaluation import paired_test
-from regard.run.comparing.alone import terminable, train_alone
+from regard.run.comparing.alone import train_alone
 from regard.run.comparing.comparison import Comparison, Row
 from regard.run.comparing.measuring import GoldFile, ScoredSet, measured
 from regard.run.corpus import Pairs, Tree, pairs_of
 from regard.run.folder import RunFolder
+from regard.run.terminable import terminable
 from regard.run.translation.model import Model
 from regard.training.checkpoint import write_text
 from regard.training.precision import measure

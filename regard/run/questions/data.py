@@ -110,8 +110,13 @@ def tokenised(
     questions: Sequence[tuple[int, str]], tokenizer: Tokenizer, part: QuestionDataPart
 ) -> list[tuple[int, list[int]]]:
     """(number of the picture, ids) of each; a question longer than `max_length` is cut there."""
-    ids = tokenizer.encode_batch([plain(text, part) for _, text in questions])
+    ids = encoded([text for _, text in questions], tokenizer, part)
     return [(picture, each[: part.max_length]) for (picture, _), each in zip(questions, ids, strict=True)]
+
+
+def encoded(texts: Sequence[str], tokenizer: Tokenizer, part: QuestionDataPart) -> list[list[int]]:
+    """All tokens of each question."""
+    return tokenizer.encode_batch([plain(text, part) for text in texts])
 
 
 def _unchanged(recipe: VisualQuestionRecipe, folder: RunFolder, pictures: list[Path], resume: bool) -> None:

@@ -20,7 +20,8 @@ from regard.models.visual_question import VisualQuestion
 from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.questions.data import QuestionData, make_sides, question_data, read_sides, tokenised
+from regard.run.lines import cut_note
+from regard.run.questions.data import QuestionData, encoded, make_sides, question_data, read_sides, tokenised
 from regard.run.questions.model import QuestionModel
 from regard.run.resuming import resumed
 from regard.tasks import classification
@@ -66,6 +67,9 @@ class QuestionJob:
             f"{tokenizer.kind} in the vocabulary; {labels.size} answers",
             highlight=False,
         )
+        read = encoded([row.text for row in data.questions.rows], tokenizer, part)
+        for sentence in cut_note(read, part.max_length, "questions"):
+            console.print(sentence, highlight=False, style="yellow")
         asked, apart = (
             tokenised([(row.picture, row.text) for row in each.rows], tokenizer, part)
             for each in (data.questions, data.valid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -26,9 +27,9 @@ from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy
 from regard.models.visual_question import VisualQuestion
 from regard.run.folder import RunFolder
-from regard.run.lines import answered, unknown_note
+from regard.run.lines import answered, cut_note, length_note, unknown_note
 from regard.run.pictures import ENDINGS
-from regard.run.questions.data import TEST_SEED, apart_of, read_sides, shape_of, tokenised
+from regard.run.questions.data import TEST_SEED, apart_of, encoded, read_sides, shape_of, tokenised
 from regard.tasks import visual_question as task
 from regard.tasks.classification import Prediction
 from regard.training.checkpoint import load_parameters, load_tensors, write_text
@@ -169,10 +170,12 @@ class QuestionModel:
         return "\n".join([drawn, *self.notes(question)])
 
     def notes(self, question: str) -> list[str]:
-        """What about a question deserves a word: that the model does not know some of it, or that there is nothing to
-        know in it, such as signs alone."""
-        [(_, ids)] = self._ids([(0, question)])
-        return unknown_note(ids) if ids else ["the question has no word to read"]
+        """What about a question deserves a word: that the model does not know some of it, that it is too long, or
+        that there is nothing to know in it, such as signs alone."""
+        [ids] = encoded([question], self.tokenizer, self.recipe.data)
+        if not ids:
+            return ["the question has no word to read"]
+        return [*unknown_note(ids), *length_note(len(ids), self.recipe.data.max_length, "shorten the question")]
 
     def save_page(self, text: str, path: Path) -> None:
         """Writes a page of what `shown` prints, which opens offline."""
@@ -195,6 +198,9 @@ class QuestionModel:
         if source is not None or target is not None:
             raise UsageError("questions about pictures are evaluated on one file: give --data FILE alone")
         questions, pictures = self._evaluated(data)
+        read = encoded([row.text for row in questions.rows], self.tokenizer, self.recipe.data)
+        for sentence in cut_note(read, self.recipe.data.max_length, "questions"):
+            print(sentence, file=sys.stderr)
         scores = self.scores(questions, pictures)
         paired = [] if against is None else [self._compared(against, data, questions, pictures)]
         count = len(questions.rows)

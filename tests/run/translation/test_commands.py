@@ -179,6 +179,22 @@ def test_evaluate_says_which_lines_it_leaves_out(run: Path, tmp_path: Path, caps
     ]
 
 
+def test_evaluate_says_what_it_reads_in_part_and_what_is_no_pair(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limit = regard.load(run).recipe.data.max_length
+    table = tmp_path / "in.tsv"
+    table.write_text(f"src\ttgt\none\tone\n{'one ' * (limit + 1)}\tone\n{'one ' * limit}\tone\n", encoding="utf-8")
+    assert main(["evaluate", str(run), "--data", str(table), "--json", "--beam", "1"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["sentences"] == 3
+    header, cut = said.err.splitlines()
+    assert header.startswith(f"line 1 of {table} is a header and no pair: column 1 ('src') is the source")
+    assert cut == (
+        f"1 of 3 sources have more than data.max_length = {limit} tokens: of those the first {limit} alone were read"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "column", "best"), [("exact-match", "valid_exact_match", max), ("ter", "valid_ter", min)]
 )
