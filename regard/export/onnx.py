@@ -35,6 +35,7 @@ from regard.models import EncoderDecoder
 from regard.models.exact_hard import HardState
 from regard.models.recurrent import AttentiveDecoder
 from regard.models.transformer import TransformerState
+from regard.training.checkpoint import Unwritable
 
 CLOSE = 1e-3  # logits may differ by so much: float32 added up in another order
 SIZES = ((3, 7, 3), (5, 11, 4))  # sources, tokens of each, tokens said: what differs between two such is dynamic
@@ -81,7 +82,7 @@ def write_onnx(network: EncoderDecoder, vocabularies: tuple[int, int], out: Path
     except Exception as error:  # whatever stops the exporter, of which there is no list
         refused = _refused(error)
         if refused is not None:
-            raise RegardError(f"{out} cannot be written ({refused.strerror}): make room") from error
+            raise Unwritable(out, refused) from error
         raise RegardError(
             f"this model cannot be written as ONNX ({_reason(error)}): leave it to Regard, or train one without the "
             "mechanism that is named"

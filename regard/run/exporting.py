@@ -15,7 +15,7 @@ from regard.batch import BOS, EOS, SPECIAL_TOKENS
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
 from regard.run.translation.model import Model
-from regard.training.checkpoint import write_text
+from regard.training.checkpoint import Unwritable, write_text
 
 Format = Literal["onnx", "ctranslate2"]
 FORMAT = 1  # of regard.json
@@ -73,8 +73,8 @@ def export(run: Path, to: Format, out: Path) -> Exported:
         }
         write_text(beside / "regard.json", json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
         os.replace(beside, out)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}): choose another folder") from error
+    except (OSError, Unwritable) as error:
+        raise UsageError(f"{Unwritable(out, error).problem}: make room or choose another folder") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     paths = sorted(out.iterdir())

@@ -12,7 +12,7 @@ import torch
 from regard.config import write_toml
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import load_tensors, save_tensors, write_text
+from regard.training.checkpoint import Unwritable, load_tensors, save_tensors, write_text
 
 # What the paths of a machine would tell, and what training alone needs.
 OWN = ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment")
@@ -55,8 +55,8 @@ def pack(run: Path, out: Path, *, half: bool = True) -> int:
         for path in beside.iterdir():
             path.chmod(0o644)  # it is made to be given away
         os.replace(beside, out)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}): choose another folder") from error
+    except (OSError, Unwritable) as error:
+        raise UsageError(f"{Unwritable(out, error).problem}: make room or choose another folder") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return sum(path.stat().st_size for path in out.iterdir())

@@ -22,8 +22,11 @@ class Unwritable(RegardError):
     """A file that cannot be written. Who knows more of what is lost says other things to do about the `problem`."""
 
     def __init__(self, path: Path, error: Exception) -> None:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        self.problem = f"{path} cannot be written ({reason})"
+        if isinstance(error, Unwritable):  # a file of a folder that is made beside `path`
+            self.reason: str = error.reason
+        else:
+            self.reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        self.problem = f"{path} cannot be written ({self.reason})"
         super().__init__(f"{self.problem}: make room or name another file")
 
 
@@ -66,7 +69,8 @@ def _remove(path: Path) -> None:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str] | None = None) -> None:
     """A safetensors file, written as `write_bytes` writes. Tensors that share memory are stored once each."""
-    beside = path.with_name(path.name + ".part")
+    real = Path(os.path.realpath(path))
+    beside = real.with_name(real.name + ".part")
     try:
         beside.touch()
         mode = beside.stat().st_mode  # what the umask gives; the library's own files are their owner's alone
@@ -76,7 +80,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, s
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
         os.chmod(beside, mode)
-        os.replace(beside, path)
+        os.replace(beside, real)
     except (OSError, SafetensorError) as error:
         _remove(beside)
         raise Unwritable(path, error) from error
@@ -135,7 +139,8 @@ def save_state(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
             os.replace(folder, old)
         os.replace(beside, folder)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, Unwritable) as error:
+        shutil.rmtree(beside, ignore_errors=True)
         raise Unwritable(folder, error) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_no_path_of_the_machine_goes_along(run: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten_and_nothing_half_done_stays(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError, match="there exists: name a folder that does not"):
@@ -63,7 +64,18 @@ def test_nothing_is_overwritten_and_nothing_half_done_stays(
         pack(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "file").write_text("x", encoding="utf-8")
     assert main(["pack", str(run), str(tmp_path / "file" / "out")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 'out'} cannot be written" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(os, "fsync", full)
+        assert main(["pack", str(run), str(tmp_path / "out")]) == 2
+    said = (
+        f"regard: {tmp_path / 'out'} cannot be written (No space left on device): make room or choose another folder\n"
+    )
+    assert capsys.readouterr().err == said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "there"]
     assert main(["pack", str(run), str(tmp_path / "out")]) == 0
     assert "MB" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from regard.errors import RegardError
-from regard.training.checkpoint import save_tensors, write_bytes, write_text
+from regard.training.checkpoint import load_tensors, save_state, save_tensors, write_bytes, write_text
 
 FULL = OSError(28, "No space left on device")
 READ_ONLY = OSError(30, "Read-only file system")
@@ -32,6 +32,8 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     write_text(tmp_path / "first", "neu é\r\n苹果\n")
     assert real.read_bytes() == "neu é\r\n苹果\n".encode()
     assert (tmp_path / "first").is_symlink() and (tmp_path / "second").is_symlink()
+    save_tensors(tmp_path / "first", {"a": torch.arange(3)})
+    assert load_tensors(real)["a"].tolist() == [0, 1, 2] and (tmp_path / "second").is_symlink()
     real.unlink()  # a link that leads to nothing yet is a name as good
     write_bytes(tmp_path / "first", b"new")
     assert real.read_bytes() == b"new" and (tmp_path / "second").is_symlink()
@@ -74,6 +76,8 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(
     assert str(raised.value) == f"{path} cannot be written (No space left on device): make room or name another file"
     with pytest.raises(RegardError, match=r"model cannot be written \(No space left on device\): make room"):
         save_tensors(tmp_path / "model", {"a": torch.ones(2)})
+    with pytest.raises(RegardError, match=r"state cannot be written \(No space left on device\): make room"):
+        save_state(tmp_path / "state", {"a": torch.ones(2)}, {})
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"] and path.read_text() == "old"
 
 
