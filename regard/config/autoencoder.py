@@ -26,8 +26,8 @@ Tree = dict[str, Any]
 
 # Keys of a training that speak of tokens and of attention, which pictures have none of.
 FOREIGN = (
-    "batch_tokens", "label_smoothing", "r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "guided",
-    "guided_layer", "guided_row",
+    "batch_tokens", "label_smoothing", "r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "discount",
+    "guided", "guided_layer", "guided_row",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from regard.config.recipe import AttentionPart, LocalPredictiveScope, Part, Rate
 Tree = dict[str, Any]
 Files = str | tuple[str, ...] | None
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-TRANSLATION_ONLY = ("r_drop", "coverage", "doubly_stochastic", "guided")
+TRANSLATION_ONLY = ("r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "discount", "guided")
 
 
 class TextDataPart(Part):
@@ -137,7 +137,7 @@ class TextRecipe(RecipeBase):
     @model_validator(mode="after")
     def _of_text(self) -> TextRecipe:
         for name in TRANSLATION_ONLY:
-            if getattr(self.training, name):
+            if getattr(self.training, name) != type(self.training).model_fields[name].default:
                 raise ValueError(f"training.{name} is of models that read a source: leave it out")
         return self
 

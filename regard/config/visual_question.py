@@ -15,8 +15,8 @@ GROUPS = 8  # of the group norms in a convolutional grid
 SMALLEST = 26  # pixels that six drawn shapes need
 # Keys of a training that speak of sentences, which answers are not.
 FOREIGN = (
-    "batch_tokens", "r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "guided", "guided_layer",
-    "guided_row",
+    "batch_tokens", "r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "discount", "guided",
+    "guided_layer", "guided_row",
 )  # fmt: skip
 
 FusionName = Literal[
