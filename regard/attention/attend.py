@@ -189,7 +189,7 @@ class Attend(nn.Module):
         """Whether each query sees few of the keys. Its mask must be one of keys, the same for all queries."""
         if not isinstance(self.scope, Window | LocalPredictive) or self.bias is not None or self.score.positional:
             return False
-        if mask is not None and mask.shape[-2] != 1:
+        if mask is not None and (mask.ndim < 2 or mask.shape[-2] != 1):
             return False
         product = type(self.score).factor is not Score.factor
         sorts = isinstance(self.scope, LocalPredictive) and product and q.shape[-2] > 1

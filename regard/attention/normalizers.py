@@ -132,6 +132,8 @@ def masked(
     normalize: Normalizer, scores: Float[Tensor, "... T S"], seen: Bool[Tensor, "... T S"] | None
 ) -> Float[Tensor, "... T S"]:
     """The weights of each row where it may see (None: everywhere), zeros elsewhere; an empty row is all zeros."""
+    if scores.shape[-1] == 0:
+        return scores  # nothing to look at, and no largest score
     if seen is None:
         return normalize(scores)
     empty = ~seen.any(dim=-1, keepdim=True)

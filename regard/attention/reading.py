@@ -15,9 +15,12 @@ NOTHING = 1e-12  # what is left of a capacity where rounding alone left it
 
 
 def entropy(weights: Float[np.ndarray, "... S"]) -> Float[np.ndarray, "..."]:
-    """-Σ w ln w of each row, in nats: 0 where one position has it all, ln S where all have the same."""
-    weights = np.clip(np.asarray(weights), 0, None)
-    return -(weights * np.log(np.where(weights > 0, weights, 1))).sum(-1)
+    """-Σ w ln w of each row, in nats: 0 where one position has it all, ln S where all have the same. A row that sums to
+    something else than 1 is taken as the shares of its sum, and one without weight has 0."""
+    rows = np.clip(np.asarray(weights), 0, None)
+    total = rows.sum(-1, keepdims=True)
+    rows = rows / np.where(total > 0, total, 1)
+    return -(rows * np.log(np.where(rows > 0, rows, 1))).sum(-1)
 
 
 def divergence(weights: Float[np.ndarray, "... H T S"]) -> Float[np.ndarray, "... H H"]:

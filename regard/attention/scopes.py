@@ -9,12 +9,14 @@ then computes with those alone.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 class Scope(Protocol):
@@ -95,13 +97,18 @@ class LocalPredictive(nn.Module):
         return 2 * self.window + 1
 
     def center(self, q: Float[Tensor, "... T Dq"], lengths: Int[Tensor, "... T"] | int) -> Float[Tensor, "... T"]:
-        """p_t, in float32 at least: bfloat16 cannot tell position 257 from 258."""
+        """p_t, in float32 at least from the query on: bfloat16 cannot tell position 257 from 258, and a share of three
+        digits is several positions of a long source."""
         if q.shape[-1] != self.w_p.in_features:
             raise ValueError(
                 f"LocalPredictive was made for queries of {self.w_p.in_features} features and was given {q.shape[-1]}"
             )
-        share = torch.sigmoid(self.v_p(torch.tanh(self.w_p(q)))[..., 0])
-        return (share if share.dtype == torch.float64 else share.float()) * lengths
+        wide = torch.promote_types(q.dtype, torch.float32)
+        mixed = torch.is_autocast_enabled(q.device.type)
+        with torch.autocast(q.device.type, enabled=False) if mixed else nullcontext():
+            inside = torch.tanh(linear(q.to(wide), self.w_p.weight.to(wide)))
+            share = torch.sigmoid(linear(inside, self.v_p.weight.to(wide))[..., 0])
+            return share * lengths
 
     def within(self, center: Float[Tensor, "... 1"], key: Int[Tensor, "... W"]) -> Bool[Tensor, "... W"]:
         return (key - center).abs() <= self.window

@@ -10,9 +10,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from regard.attention.attend import Attend
-from regard.attention.hard import one_hot
 from regard.attention.normalizers import Normalizer, masked, softmax
 from regard.attention.scopes import LocalPredictive, Scope
 from regard.attention.scores import RememberingScore, Score
@@ -52,7 +52,8 @@ class Monotonic(nn.Module):
         self.noise = noise
 
     def begin(self, like: Float[Tensor, "... S"]) -> Float[Tensor, "... S"]:
-        return one_hot(torch.zeros(like.shape[:-1], dtype=torch.long, device=like.device), like)
+        first = torch.arange(like.shape[-1], device=like.device) == 0
+        return first.to(like.dtype).expand(like.shape)
 
     def follow(
         self, scores: Float[Tensor, "... 1 S"], seen: Bool[Tensor, "... 1 S"] | None, last: Float[Tensor, "... S"]
@@ -81,21 +82,21 @@ def expected_alignment(
 ) -> Float[Tensor, "... S"]:
     """`p_s Σ_{k≤s} last_k Π_{l=k}^{s-1} (1 - p_l)` with `p = sigmoid(energy)`, 0 where nothing may be seen.
 
-    The products are sums of logarithms from k on, for all pairs (k, s) at once: exact, where the paper's cumulative
-    products underflow and differences of sums from the beginning lose their digits.
+    The sum is the recurrence `q_s = last_s + (1 - p_{s-1}) q_{s-1}`, which goes through all positions in log₂ S rounds: in
+    each, what stretches of twice the length pass on (Hillis & Steele 1986). Only numbers that are not negative are
+    added and multiplied, where the paper's cumulative products underflow.
     """
-    stay = torch.nn.functional.logsigmoid(energy)
-    go = torch.nn.functional.logsigmoid(-energy)  # log(1 - p)
+    stop, go = torch.sigmoid(energy), torch.sigmoid(-energy)
     if seen is not None:
-        stay = stay.masked_fill(~seen, float("-inf"))
-        go = go.masked_fill(~seen, 0.0)
+        stop, go = stop.masked_fill(~seen, 0.0), go.masked_fill(~seen, 1.0)
     size = energy.shape[-1]
-    forward = torch.ones(size, size, dtype=torch.bool, device=energy.device).triu()
-    # Σ_{l=k}^{s-1} log(1 - p_l): the terms of row k begin at k, and their sum up to s leaves out that of s.
-    passed = (go[..., None, :] * forward).roll(1, dims=-1)
-    passed = passed * (torch.arange(size, device=energy.device) > 0)
-    ways = passed.cumsum(dim=-1).masked_fill(~forward, float("-inf")).exp()
-    return stay.exp() * (last[..., None, :] @ ways)[..., 0, :]
+    ways, passed = last, pad(go[..., :-1], (1, 0)) if size else go  # nothing comes from before the first
+    reach = 1
+    while reach < size:
+        ways = ways + passed * pad(ways[..., :-reach], (reach, 0))
+        passed = passed * pad(passed[..., :-reach], (reach, 0))
+        reach *= 2
+    return stop * ways
 
 
 class StatefulAttend(Attend):
@@ -164,7 +165,11 @@ class StatefulAttend(Attend):
         projected: bool = False,
     ) -> tuple[Float[Tensor, "... T S"], Trail]:
         """The weights of step after step, and the trail behind the last."""
+        if k.shape[-2] == 0:  # nothing to look at, and nothing to remember
+            lead = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+            return q.new_zeros(*lead, q.shape[-2], 0), trail
         keys = k if projected else self.project(k)
+        mask = mask[None] if mask is not None and mask.ndim == 1 else mask
         found = []
         for index, query in enumerate(q.split(1, dim=-2)):
             rows = mask if mask is None or mask.shape[-2] == 1 else mask[..., index : index + 1, :]
@@ -242,10 +247,15 @@ class MoChA(StatefulAttend):
 def chunkwise(
     alignment: Float[Tensor, "... 1 S"], energy: Float[Tensor, "... 1 S"], mask: Tensor | None, width: int
 ) -> Float[Tensor, "... 1 S"]:
-    """Each stop's weight, shared out by softmax over the `width` positions that end at it."""
+    """Each stop's weight, shared out by softmax over the `width` positions that end at it. Each stop sees those alone, so
+    that the cost is that of the source times the width."""
+    seen = torch.ones_like(energy, dtype=torch.bool) if mask is None else mask.expand(energy.shape)
+    before = (width - 1, 0)
+    near = pad(energy, before).unfold(-1, width, 1)  # [..., 1, S, width]: of stop k, positions k - width + 1 to k
+    inside = masked(softmax, near, pad(seen, before).unfold(-1, width, 1))
+    shared = pad(alignment.to(inside.dtype)[..., None] * inside, (0, 0, 0, width - 1))
     keys = energy.shape[-1]
-    key = torch.arange(keys, device=energy.device)
-    chunk = (key <= key[:, None]) & (key > key[:, None] - width)  # [stop, position]
-    seen = chunk if mask is None else chunk & mask
-    inside = masked(softmax, energy.expand(*energy.shape[:-2], keys, keys), seen)
-    return alignment.to(inside.dtype) @ inside
+    found = shared[..., :keys, width - 1]
+    for back in range(1, width):  # the stop is so far behind the position
+        found = found + shared[..., back : back + keys, width - 1 - back]
+    return found

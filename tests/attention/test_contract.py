@@ -163,6 +163,25 @@ def test_a_row_with_nothing_to_see_gives_zeros_and_finite_gradients(name: str) -
     assert q.grad is not None and torch.isfinite(q.grad).all()
 
 
+@mechanisms
+def test_a_source_of_nothing_gives_zeros(name: str) -> None:
+    attend, q, k, v = made(name)
+    for mask in (None, torch.ones(B, 1, 0, dtype=torch.bool)):
+        found = context(attend, q, k[..., :0, :], v[..., :0, :], mask)
+        assert found.shape == (*q.shape[:-1], DV) and (found == 0).all()
+        assert weighed(attend, q, k[..., :0, :], mask).shape == (*q.shape[:-1], 0)
+
+
+@mechanisms
+def test_a_mask_of_keys_alone_is_one_for_every_query(name: str) -> None:
+    mask = torch.arange(S) != 2
+    attend, q, k, v = made(name)
+    torch.manual_seed(4)
+    found = context(attend, q, k, v, mask)
+    torch.manual_seed(4)  # noise of what is drawn
+    torch.testing.assert_close(found, context(attend, q, k, v, mask.expand(B, 1, S)))
+
+
 @pytest.mark.parametrize("name", [n for n in MECHANISMS if not any(word in n for word in PLACED)])
 def test_permuting_keys_permutes_weights_and_keeps_the_context(name: str) -> None:
     attend, q, k, v = made(name)

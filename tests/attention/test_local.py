@@ -114,8 +114,21 @@ def test_local_p_rows_sum_to_at_most_one(renormalise: bool) -> None:
 
 def test_local_p_beyond_256_positions_keeps_its_place_in_bfloat16() -> None:
     scope = predicting(0.75, 1).to(torch.bfloat16)
-    share = torch.sigmoid(scope.v_p(torch.tanh(scope.w_p(ONE.bfloat16())))).item()
+    inside, out = scope.w_p.weight.double(), scope.v_p.weight.double()  # what they are, and no rounding on the way
+    share = 1 / (1 + math.exp(-out.item() * math.tanh(inside.item())))
     assert scope.center(ONE.bfloat16(), 1021).item() == pytest.approx(1021 * share, rel=1e-6)
+
+
+def test_local_p_looks_at_the_same_place_in_mixed_precision() -> None:
+    """Training multiplies in bfloat16 what prediction does not: neither may move the window."""
+    scope = LocalPredictive(16, 3)
+    q = torch.randn(5, 16)
+    plain = scope.center(q, 1000)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = scope.center(q, 1000)
+        assert scope.w_p(q).dtype == torch.bfloat16  # it would
+    assert torch.equal(mixed, plain) and mixed.dtype == torch.float32
+    torch.testing.assert_close(plain, 1000 * torch.sigmoid(scope.v_p(torch.tanh(scope.w_p(q)))[..., 0]))
 
 
 @pytest.fixture(autouse=True)

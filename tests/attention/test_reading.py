@@ -14,6 +14,9 @@ from regard.attention import reading
 def test_entropy_by_hand() -> None:
     rows = np.array([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0, 0]])
     np.testing.assert_allclose(reading.entropy(rows), [0, math.log(2), math.log(4), 0], atol=1e-12)
+    # Sigmoid attention gives more than 1, local attention less: what counts is how it is shared out.
+    np.testing.assert_allclose(reading.entropy(3 * rows), reading.entropy(rows), atol=1e-12)
+    np.testing.assert_allclose(reading.entropy(0.2 * rows), reading.entropy(rows), atol=1e-12)
 
 
 def test_heads_that_look_alike_are_0_apart_and_heads_that_never_meet_ln_2() -> None:

@@ -93,6 +93,22 @@ def test_the_papers_recurrence_from_any_alignment() -> None:
     assert torch.autograd.gradcheck(lambda e, a: expected_alignment(e, None, a), inputs)
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: StatefulAttend(Dot(), Monotonic()), lambda: MoChA(Dot(), Dot(), 3)], ids=["monotonic", "mocha"]
+)
+def test_the_cost_grows_with_the_source_and_not_with_its_square(make: Any) -> None:
+    """What is kept for the gradient of a step over 64 times as many positions: 64 times as much, but for the rounds."""
+    attend = make()
+    kept = []
+    for keys in (32, 2048):
+        q, k = torch.randn(1, 1, 4), torch.randn(1, keys, 4, requires_grad=True)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.numel()) or t, lambda t: t):
+            attend(q, k, k, trail=attend.begin(k))
+        kept.append(sum(sizes))
+    assert kept[1] < 64 * 3 * kept[0], kept
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_long_source_and_extreme_energies_stay_finite(dtype: torch.dtype) -> None:
     kinds = {

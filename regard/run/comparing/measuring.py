@@ -100,11 +100,12 @@ def measured(model: Model, folder: RunFolder, test: ScoredSet, gold: GoldFile | 
 
 def entropy(model: Model, sources: Sequence[str]) -> float | None:
     """The mean entropy of the weights of a target token, in nats, over all layers and heads: the lower, the fewer
-    positions are looked at. Inputs are taken from all over the set. None for a model without attention."""
+    positions are looked at. Inputs are taken from all over the set; a step that looks at nothing is not counted. None for
+    a model without attention."""
     chosen = sources[:: -(-len(sources) // LOOKED_AT)]
     maps = [p.attention for p in model.predict(chosen, attention=True) if p.attention is not None]
-    rows = [each.entropy().mean(axis=(0, 1)) for each in maps]
-    return float(np.concatenate(rows).mean()) if rows else None
+    rows = np.concatenate([np.zeros(0), *(each.entropy()[each.weights.sum(axis=-1) > 0] for each in maps)])
+    return float(rows.mean()) if len(rows) else None
 
 
 def training_speed(folder: RunFolder) -> float | None:
