@@ -100,10 +100,9 @@ class CaptionerPart(Part):
                     f"the {chosen.score} score compares vectors of one size, but places have dim = {self.dim} and the "
                     f'decoder asks with hidden = {self.hidden}: make them equal, or use score = "general" or "additive"'
                 )
-        elif chosen.remembers or (chosen.normalize == "hard" and chosen.estimator == "reinforce"):
-            what = "estimator reinforce" if not chosen.remembers else f"{chosen.score} with {chosen.normalize}"
+        elif chosen.stepwise is not None:
             raise ValueError(
-                f'attention: {what} goes from step to step and belongs in a recurrent decoder: set decoder = "lstm", or '
+                f'attention: "{chosen.stepwise}" goes from step to step and belongs in a recurrent decoder: set decoder = "lstm", or '
                 "another mechanism"
             )
         return self

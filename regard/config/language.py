@@ -99,9 +99,10 @@ class TextRecurrentPart(Part):
 
 
 def _without_steps(part: AttentionPart) -> None:
-    if part.remembers or (part.normalize == "hard" and part.estimator == "reinforce"):
-        what = "reinforce" if not part.remembers else part.score if part.normalize == "softmax" else part.normalize
-        raise ValueError(f'"{what}" goes from step to step and belongs in a decoder that reads a source: use another')
+    if part.stepwise is not None:
+        raise ValueError(
+            f'"{part.stepwise}" goes from step to step and belongs in a decoder that reads a source: use another'
+        )
 
 
 def _without_foresight(part: AttentionPart) -> None:

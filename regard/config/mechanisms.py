@@ -1,13 +1,20 @@
-"""Names of mechanisms, as a comparison lists them: `additive`, `dot+sparsemax`, `general+local-p:3`, `none`."""
+"""Names of mechanisms, as a comparison lists them: `additive`, `dot+sparsemax`, `general+local-p:3`, `cross:entmax15`, `none`."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from regard.config.reading import recipe_of
-from regard.config.recipe import HiddenMarkovPart, NormalizerName, RecurrentPart, ScoreName, TransformerPart
+from regard.config.reading import merge, recipe_of
+from regard.config.recipe import (
+    AttentionPart,
+    HiddenMarkovPart,
+    NormalizerName,
+    RecurrentPart,
+    ScoreName,
+    TransformerPart,
+)
 from regard.errors import UsageError
 
 Tree = dict[str, Any]
@@ -18,6 +25,9 @@ COUNTS = {"top-k": "top_k", "mocha": "chunk"}
 ESTIMATORS = ("reinforce", "gumbel")
 # Hard attention whose positions are summed over is a decoder of its own.
 EXACT = {"hard": "zeroth-order", "monotonic": "monotonic"}
+OF_WEIGHTS = ("coverage", "doubly_stochastic", "guided")  # losses
+Place = Literal["encoder", "decoder", "cross"]
+PLACES: tuple[Place, ...] = get_args(Place)  # where a Transformer has attention
 SCOPES = ("global", "causal", "window", "local-monotonic", "local-predictive")
 ALIASES = {"local-m": "local-monotonic", "local-p": "local-predictive"}
 KINDS: dict[str, str] = (
@@ -33,12 +43,21 @@ def mechanism(text: str) -> Tree:
 
     Parts are joined by `+` in any order: at most one score, one normalizer and one scope. What stands behind a colon
     is a number of positions, or of `hard` its estimator. `hard:exact` and `monotonic:exact` are the decoder that sums
-    over positions. `none` is the recurrent decoder without attention.
+    over positions. `none` is the recurrent decoder without attention. `encoder:`, `decoder:` or `cross:` before it all is
+    the place of a Transformer that changes.
 
     Raises:
         UsageError: an empty name, an unknown part (with what is near), two parts of one kind, a number that is
             missing, below 1, or stands where none belongs.
     """
+    place, colon, rest = text.partition(":")
+    if colon and place.strip().lower() in PLACES:
+        change = mechanism(rest)
+        if "decoder" in change:
+            raise UsageError(
+                f"'{text}': {rest.strip()} is a decoder, and no attention of one place; leave out '{place}:'"
+            )
+        return {f"{place.strip().lower()}_attention": change["attention"]}
     parts = [part.strip().lower() for part in text.split("+")]
     if not all(parts):
         what = f"'{text}' has an empty part" if text.strip(" +") else "a mechanism has no name"
@@ -66,7 +85,8 @@ def mechanism(text: str) -> Tree:
 def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe") -> Tree:
     """The recipe's tree with another mechanism. What its name does not say stays as the recipe, or its defaults, has it.
 
-    A recurrent decoder that had no attention gets the default one with the mechanism.
+    A recurrent decoder that had no attention gets the default one with the mechanism; one that gets none loses the losses
+    that are made of weights.
 
     Raises:
         UsageError: see `mechanism` and `recipe_of`; a mechanism that would change nothing in this recipe.
@@ -78,6 +98,11 @@ def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe
         raise UsageError(
             f"'{text}' would change nothing, for {origin} is of a hidden Markov model: choose another kind"
         )
+    place: Place | None = next((where for where in PLACES if f"{where}_attention" in change), None)
+    if place is not None and not isinstance(part, TransformerPart):
+        raise UsageError(
+            f"'{text}': {place} is a place of a Transformer, and {origin} is {part.kind}: leave out '{place}:'"
+        )
     if isinstance(part, TransformerPart):
         if "decoder" in change:
             raise UsageError(
@@ -85,21 +110,42 @@ def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe
                 'attention: set model.kind = "recurrent"'
             )
         own = [f"{where}_attention" for where in ("encoder", "decoder", "cross")]
-        if all(getattr(part, key) is not None for key in own):
+        if place is None and all(getattr(part, key) is not None for key in own):
             raise UsageError(
                 f"'{text}' would change nothing, for {origin} sets {', '.join(own)}: leave one of them out"
             )
     elif isinstance(part, RecurrentPart) and "attention" in change and part.decoder.startswith("fixed"):
         model.pop("decoder")
+    if place is not None:
+        assert isinstance(part, TransformerPart)
+        key, layers = f"{place}_attention", part.heads_of(place)
+        if len(set(layers)) > 1:
+            raise UsageError(
+                f"'{text}': {origin} lists a mechanism for each layer in model.{key}, so that none stands for all"
+            )
+        change = {key: _onto(layers[0], change[key])}
     if "attention" in change:
-        # The whole part: a table that says only some keys would lose the family's own defaults of the others.
-        before, named = part.attention.model_dump(mode="json"), change["attention"]
-        if "scope" in named and named["scope"]["kind"] == before["scope"]["kind"]:
-            named["scope"] = before["scope"] | named["scope"]
-        change |= {"attention": before | named}
+        change |= {"attention": _onto(part.attention, change["attention"])}
     changed = {**tree, "model": model | change}
+    if str(change.get("decoder", "")).startswith(("fixed", "exact")):
+        changed = _without_losses(changed)
     recipe_of(changed, f"{text} in {origin}")
     return changed
+
+
+def _onto(before: AttentionPart, named: Tree) -> Tree:
+    """The whole mechanism: a table that says only some keys would lose the family's own defaults of the others."""
+    whole = before.model_dump(mode="json")
+    if "scope" in named and named["scope"]["kind"] == whole["scope"]["kind"]:
+        named["scope"] = whole["scope"] | named["scope"]
+    return whole | named
+
+
+def _without_losses(tree: Tree) -> Tree:
+    """The recipe's tree without what is asked of the weights of attention, for a decoder that has none."""
+    training = {key: 0 for key in OF_WEIGHTS if tree.get("training", {}).get(key)}
+    data = {"alignment": None} if tree.get("data", {}).get("alignment") else {}
+    return merge(tree, {"training": training, "data": data})
 
 
 def _kind(name: str, text: str) -> str:

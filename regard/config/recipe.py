@@ -131,6 +131,24 @@ class AttentionPart(Part):
         return self.score in ("location-sensitive", "coverage") or self.normalize in ("monotonic", "mocha")
 
     @property
+    def stepwise(self) -> str | None:
+        """What of it goes from step to step, and so needs a recurrent decoder: what it remembers, or choices of REINFORCE."""
+        if self.normalize in ("monotonic", "mocha"):
+            return self.normalize
+        if self.remembers:
+            return self.score
+        return "reinforce" if self.normalize == "hard" and self.estimator == "reinforce" else None
+
+    @property
+    def summary(self) -> str:
+        """In words, with what belongs to it: `additive with top-k 3, local-predictive 5`."""
+        own = {"top-k": f"top-k {self.top_k}", "hard": f"hard by {self.estimator}", "mocha": f"mocha {self.chunk}"}
+        scope = " ".join(
+            str(value) for value in self.scope.model_dump(exclude_defaults=True, exclude={"kind"}).values()
+        )
+        return f"{self.score} with {own.get(self.normalize, self.normalize)}, {f'{self.scope.kind} {scope}'.strip()}"
+
+    @property
     def weights(self) -> AttentionPart:
         """The plainest mechanism whose weights are the same ones: normalizers that learn nothing and scopes that only
         mask do not count. Two mechanisms of which it is equal can go on from each other."""
@@ -278,16 +296,9 @@ class TransformerPart(Part):
             if len(parts) != layers:
                 raise ValueError(f"{where}_attention lists {len(parts)} mechanisms for {layers} layers: give one each")
             for part in parts:
-                if part.remembers or (part.normalize == "hard" and part.estimator == "reinforce"):
-                    what = (
-                        "reinforce"
-                        if not part.remembers
-                        else part.score
-                        if part.normalize == "softmax"
-                        else part.normalize
-                    )
+                if part.stepwise is not None:
                     raise ValueError(
-                        f'"{what}" goes from step to step and belongs in a recurrent decoder: set kind = "recurrent", '
+                        f'"{part.stepwise}" goes from step to step and belongs in a recurrent decoder: set kind = "recurrent", '
                         "or another mechanism"
                     )
         if self.copy_source and self.lexical:

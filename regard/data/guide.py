@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from regard.batch import Batch
+from regard.data.corpus import Corpus
 from regard.data.reader import read_lines
 from regard.data.tokenizer import Tokenizer
 from regard.errors import UsageError
@@ -27,12 +28,17 @@ class Guide:
     token without links has a row of zeros.
     """
 
-    def __init__(self, links: Sequence[np.ndarray], tokenizers: tuple[Tokenizer, Tokenizer], row: Row) -> None:
-        self.links, self.tokenizers, self.row = links, tokenizers, row
+    def __init__(
+        self, links: Sequence[np.ndarray], tokenizers: tuple[Tokenizer, Tokenizer], row: Row, name: str = "the links"
+    ) -> None:
+        self.links, self.tokenizers, self.row, self.name = links, tokenizers, row, name
 
     @classmethod
-    def read(cls, path: Path, lines: int, tokenizers: tuple[Tokenizer, Tokenizer], row: Row) -> Guide:
-        """Pharaoh format, `0-0 1-2`, one line per pair of the corpus; UsageError names the line that is not."""
+    def read(
+        cls, path: Path, lines: int, tokenizers: tuple[Tokenizer, Tokenizer], row: Row, *, exactly: bool = False
+    ) -> Guide:
+        """Pharaoh format, `0-0 1-2`, one line per pair of the corpus; UsageError names the line that is not. `lines` is how
+        many there have to be, at least or `exactly`."""
         found = []
         number = 0
         for number, line in enumerate(read_lines(path), start=1):
@@ -47,8 +53,30 @@ class Guide:
                 ) from error
             found.append(np.array(pairs, dtype=np.int32).reshape(-1, 2))
         if number < lines:
-            raise UsageError(f"{path} has {number:,} lines and the corpus at least {lines:,}: give one line per pair")
-        return cls(found, tokenizers, row)
+            least = "" if exactly else "at least "
+            raise UsageError(f"{path} has {number:,} lines and the corpus {least}{lines:,}: give one line per pair")
+        if exactly and number > lines:
+            raise UsageError(f"{path} has {number:,} lines and the corpus {lines:,}: give one line per pair")
+        return cls(found, tokenizers, row, str(path))
+
+    def check(self, corpus: Corpus) -> None:
+        """UsageError where a link is of a word that its sentence does not have."""
+        source, target = self.tokenizers
+        for i, row in enumerate(corpus.rows.tolist()):
+            links = self.links[row]
+            if not len(links):
+                continue
+            words = [
+                len(side.words(ids.tolist())[0])
+                for side, ids in ((source, corpus.source(i)), (target, corpus.target(i)))
+            ]
+            past = links[(links >= words).any(axis=1)]
+            if len(past):
+                counts = "" if any((each == 0).any() for each in self.links) else "; no link of it is of a word 0"
+                raise UsageError(
+                    f"{self.name}, line {row + 1}: '{past[0][0]}-{past[0][1]}' is past the end of a source of {words[0]} "
+                    f"and a target of {words[1]} words: count words from 0{counts}"
+                )
 
     def __call__(self, batch: Batch) -> Float[Tensor, "B T S"]:
         """Targets for the T steps of the decoder and the S source tokens, the end among them."""

@@ -317,15 +317,22 @@ def _link(
 
 
 def _counts_from_one(name: str, lines: Sequence[str], lengths: Sequence[Lengths], reverse: bool) -> bool:
-    any_link = any_last = False
+    any_link, zero, last = False, None, None
     for number, (line, (source, target)) in enumerate(zip(lines, lengths, strict=True), start=1):
         first, second = (target, source) if reverse else (source, target)
         for left, _, right in _tokens(line, name, number):
-            if left == 0 or right == 0:
-                return False
             any_link = True
-            any_last = any_last or left == first or right == second
-    if any_link and not any_last:
+            zero = number if zero is None and 0 in (left, right) else zero
+            last = number if last is None and (left == first or right == second) else last
+    if zero is not None and last is not None:
+        raise SettingError(
+            f"{name} has a word 0 in line {zero} and in line {last} a word number as high as its sentence is long, so that it "
+            f"counts neither from 0 nor from 1: mend one of the two lines, or, if its links have the "
+            f"{'source' if reverse else 'target'} word first, say so (",
+            Setting("reverse", not reverse),
+            ").",
+        )
+    if any_link and zero is None and last is None:
         raise SettingError(
             f"{name} does not tell whether it counts words from 0 or from 1, because no link has a 0 or the last word of a "
             "sentence; say which (",
@@ -334,7 +341,7 @@ def _counts_from_one(name: str, lines: Sequence[str], lengths: Sequence[Lengths]
             Setting("one_based", True),
             ").",
         )
-    return any_last
+    return last is not None
 
 
 def _finished(grown: Links, *directions: Links, both: bool) -> Links:

@@ -180,13 +180,22 @@ def guide_of(recipe: Recipe, corpus: Corpus, tokenizers: tuple[Tokenizer, Tokeni
     """What guides the attention while training; None where nothing does. Its links are those of the corpus' lines."""
     data, training = recipe.data, recipe.training
     if not training.guided:
+        if data.alignment is not None:
+            raise UsageError(
+                "data.alignment guides the attention where training.guided is above 0: set training.guided=1, or leave "
+                "alignment out"
+            )
         return None
     if data.alignment is None:
         raise UsageError(
             "training.guided needs word alignments: set data.alignment to a file with a line such as '0-0 1-2' per pair"
         )
-    lines = int(corpus.rows.max()) + 1 if len(corpus) else 0
-    return Guide.read(Path(data.alignment), lines, tokenizers, training.guided_row)
+    pairs, kept = pairs_of(data), int(corpus.rows.max()) + 1 if len(corpus) else 0
+    whole = isinstance(pairs, TextPairs)  # a table may have a header, and cells of several lines
+    lines = sum(1 for _ in pairs) if whole else kept
+    guide = Guide.read(Path(data.alignment), lines, tokenizers, training.guided_row, exactly=whole)
+    guide.check(corpus)
+    return guide
 
 
 def length_ratio(corpus: Corpus) -> float:

@@ -59,6 +59,12 @@ Guide = Callable[[Any], Float[Tensor, "B T S"]]
 """What each target step should look at: rows that have links sum to 1."""
 
 
+NOTHING_LOOKS = (
+    "training.coverage, doubly_stochastic and guided are losses of the weights of attention, and this model has none (a fixed "
+    "context, or one that sums over what it may look at): leave them out"
+)
+
+
 @dataclass(frozen=True)
 class Looking:
     """What a training asks of the weights beside the likelihood; each number is how much that counts.
@@ -106,6 +112,8 @@ def loss(
     asked of the weights, in training alone."""
     looking = Looking() if looking is None else looking
     attends = model.looking
+    if looking.asks and not attends:
+        raise UsageError(NOTHING_LOOKS)
     chooses = any(isinstance(a.normalize, Hard) and a.normalize.estimator == "reinforce" for a in attends)
     if not model.training or not (looking.asks or chooses):
         return (

@@ -1,6 +1,7 @@
 // The picture engine: draws attention maps into an element. One function is public, show(root, data, options).
 //   data     { title, items: [{ source, output, score, attention, label, log_probabilities, nbest, tree }] }, where attention is
-//            AttentionMap.to_json(), packed or not, and all but the first three may be missing or null.
+//            AttentionMap.to_json(), packed or not, and all but the first three may be missing or null. With
+//            tables: [{ columns, rows }] and facts: [text], those stand above the pictures.
 //   options  onpick({ item, row, column, layer, head, words, by }) when a cell or a word is chosen by click or Enter;
 //            onnode({ item, node, path }) when a node of the beam tree is; theme: "light" or "dark" instead of a button.
 // It returns { update(items), destroy(), svg() }.
@@ -13,6 +14,7 @@ import { opened, sureness, tokensOf, wordsOf } from "./numbers.js";
 import { pngOf, saved, svgOf } from "./scene.js";
 import { sentences } from "./sentences.js";
 import { player } from "./steps.js";
+import { report } from "./report.js";
 import { table } from "./table.js";
 import { treeView } from "./tree.js";
 
@@ -43,7 +45,7 @@ export function show(root, data, options = {}) {
   const main = make("main", {}, pairs, nbest, tools, empty, stage, keysLine);
   const split = make("div", { class: "split" }, nav, main);
   const tip = make("div", { class: "tip", hidden: true });
-  whole.append(top, split, tip);
+  whole.append(top, ...report(data), split, tip);
   root.append(whole);
   files.append(...[["SVG", saveSvg], ["PNG", savePng]].map(([name, act]) => make("button", { type: "button", "aria-label": `Save the picture as ${name}`, title: `Save the picture as ${name}`, onclick: act }, name)));
 

@@ -31,6 +31,7 @@ MODULES = (
     "heads.js",
     "steps.js",
     "sentences.js",
+    "report.js",
     "engine.js",
 )
 
@@ -75,9 +76,19 @@ class PageItem:
         return shown
 
 
-def page(predictions: Sequence[PageItem], title: str) -> str:
-    """The whole file, in ASCII, so that no encoding can spoil it. Predictions may be none."""
-    return _document({"title": title, "items": [item.to_json() for item in predictions]}, title)
+def page(
+    predictions: Sequence[PageItem],
+    title: str,
+    tables: Sequence[tuple[Sequence[str], Sequence[Sequence[str]]]] = (),
+    facts: Sequence[str] = (),
+) -> str:
+    """The whole file, in ASCII, so that no encoding can spoil it. Predictions may be none. Above them stand `tables`, each the
+    names of its columns and its rows, and under those `facts`, sentences of what they rest on."""
+    data: dict[str, Any] = {"title": title, "items": [item.to_json() for item in predictions]}
+    if tables:
+        data["tables"] = [{"columns": list(columns), "rows": [list(row) for row in rows]} for columns, rows in tables]
+        data["facts"] = [fact for fact in facts if fact]
+    return _document(data, title)
 
 
 def _number(part: Any) -> Any:

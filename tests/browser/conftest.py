@@ -45,9 +45,17 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
     """Opens a standalone file with these items. At the end no test may have heard a complaint or a request."""
     seen: list[Shown] = []
 
-    def act(items: Sequence[PageItem], *, width: int = 1200, height: int = 800, **options: Any) -> Shown:
+    def act(
+        items: Sequence[PageItem],
+        *,
+        width: int = 1200,
+        height: int = 800,
+        tables: Any = (),
+        facts: Any = (),
+        **options: Any,
+    ) -> Shown:
         path = tmp_path / f"{len(seen)}.html"
-        path.write_text(page(items, "Title"), encoding="ascii")
+        path.write_text(page(items, "Title", tables, facts), encoding="ascii")
         window = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=1, **options)
         window.set_default_timeout(8000)
         shown = Shown(window)

@@ -119,6 +119,23 @@ def test_the_table_holds_the_numbers(opened: Callable) -> None:
     assert found[:, 5].tolist() == [0.9, 0.25, 0.5, 1.0]
 
 
+def test_tables_stand_above_the_pictures_and_a_wide_one_scrolls_in_itself(opened: Callable) -> None:
+    columns, wide = ["attention", "BLEU", "remark"], ["attention", *(f"measure {n}" for n in range(30))]
+    rows = [["dot", "1.5", "–"], ["<b>none</b>", "0.5", "it stopped: " + "why " * 20]]
+    shown = opened(
+        [item(SOURCE, TARGET)], width=700, tables=[(columns, rows), (wide, [["dot"] + ["12.3"] * 30])], facts=["seed 1"]
+    )
+    report = shown.page.get_by_role("region", name="Results")
+    first = report.get_by_role("table").first
+    assert first.get_by_role("columnheader").all_inner_texts() == columns
+    assert first.get_by_role("rowheader").all_inner_texts() == [row[0] for row in rows]
+    assert report.get_by_role("listitem").all_inner_texts() == ["seed 1"]
+    below, above = shown.page.locator(OVER).bounding_box(), report.bounding_box()
+    assert above["y"] + above["height"] <= below["y"]
+    assert shown.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert report.evaluate("e => e.scrollWidth > e.clientWidth"), "or nothing had to scroll"
+
+
 def test_words_that_were_said_in_doubt_are_underlined(opened: Callable) -> None:
     shown = opened([item(SOURCE, TARGET, log_probabilities=[math.log(p) for p in (0.9, 0.25, 0.5, 1.0)])])
     words = shown.page.locator(".pair div:last-child .word")

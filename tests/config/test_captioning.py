@@ -42,9 +42,9 @@ PAGE = ROOT / "docs" / "captioning.md"
         ({"model": {"attention": {"score": "dot"}}}, "places have dim = 256 and the decoder asks with hidden = 512"),
         (
             {"model": {"decoder": "transformer", "attention": {"normalize": "hard"}}},
-            'estimator reinforce goes from step to step and belongs in a recurrent decoder: set decoder = "lstm"',
+            '"reinforce" goes from step to step and belongs in a recurrent decoder: set decoder = "lstm"',
         ),
-        ({"model": {"decoder": "transformer", "attention": {"score": "coverage"}}}, "coverage with softmax goes from"),
+        ({"model": {"decoder": "transformer", "attention": {"score": "coverage"}}}, '"coverage" goes from'),
         ({"training": {"guided": 1.0}}, "guided needs word alignments, and pictures have none: leave it out"),
         ({"decoding": {"min_length": 9, "max_length": 8}}, "min_length = 9 is above max_length = 8"),
     ],

@@ -149,7 +149,16 @@ def test_a_decoder_without_attention_gets_one_with_the_mechanism_and_none_takes_
     ("model", "text", "sentence"),
     [
         ({}, "none", "is a recurrent decoder"),
-        ({}, "location-sensitive", "belongs in a recurrent decoder"),
+        ({}, "location-sensitive", '"location-sensitive" goes from step to step and belongs in a recurrent decoder'),
+        ({}, "cross:coverage+entmax15", '"coverage" goes from step to step'),
+        ({}, "additive+mocha", '"mocha" goes from step to step'),
+        (RECURRENT, "cross:dot", "cross is a place of a Transformer, and my.toml is recurrent: leave out 'cross:'"),
+        ({}, "cross:none", "none is a decoder, and no attention of one place"),
+        (
+            {"cross_attention": [{"score": "dot"}, *[{"score": "cosine"}] * 2]},
+            "cross:additive",
+            "lists a mechanism for each layer in model.cross_attention",
+        ),
         (RECURRENT, "mocha+window:2", "leave out scope"),
         ({**RECURRENT, "encoder_hidden": 3}, "dot", "leave out encoder_hidden"),
         (
@@ -162,6 +171,33 @@ def test_a_decoder_without_attention_gets_one_with_the_mechanism_and_none_takes_
 def test_what_does_not_fit_the_recipe_is_one_sentence(model: dict[str, Any], text: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         with_mechanism({"model": model}, text, "my.toml")
+
+
+def test_a_place_of_a_transformer_changes_alone() -> None:
+    assert mechanism("cross:general+local-p:2") == {
+        "cross_attention": {"score": "general", "scope": {"kind": "local-predictive", "window": 2}}
+    }
+    model = recipe_of(with_mechanism({"model": {"attention": {"normalize": "sparsemax"}}}, "Cross: local-p:2")).model
+    assert isinstance(model, TransformerPart)
+    assert [part.scope.kind for part in model.heads_of("cross")] == ["local-predictive"] * model.decoder_layers
+    assert {part.summary for where in ("encoder", "decoder") for part in model.heads_of(where)} == {
+        "scaled-dot with sparsemax, global"
+    }
+    assert model.heads_of("cross")[0].summary == "scaled-dot with sparsemax, local-predictive 2"
+
+
+def test_what_has_no_weights_is_asked_nothing_of_them() -> None:
+    tree = {
+        "data": {"alignment": "links"},
+        "training": {"coverage": 0.5, "guided": 1.0, "steps": 3},
+        "model": RECURRENT,
+    }
+    for name in ("none", "hard:exact", "monotonic:exact"):
+        found = recipe_of(with_mechanism(tree, name))
+        assert (found.training.coverage, found.training.guided, found.data.alignment) == (0, 0, None), name
+        assert found.training.steps == 3
+    kept = recipe_of(with_mechanism(tree, "dot"))
+    assert (kept.training.coverage, kept.training.guided, kept.data.alignment) == (0.5, 1.0, "links")
 
 
 def test_a_hidden_markov_model_has_no_attention_to_exchange() -> None:

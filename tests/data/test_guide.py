@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from regard.batch import BOS, EOS, Batch, rectangle
-from regard.data import Guide, Tokenizer
+from regard.data import Corpus, Guide, Tokenizer
 from regard.errors import UsageError
 
 LINES = ["ab cd", "cd ab ef", "ef"]
@@ -52,6 +52,29 @@ def test_links_beyond_a_sentence_say_nothing(tmp_path: Path, tokenizers: tuple[T
     guide = read(tmp_path, "7-0 0-9\n\n0-0\n", tokenizers)
     found = guide(batch_of(tokenizers, [0, 2]))
     assert (found[0] == 0).all() and float(found[1].sum()) == pytest.approx(1)
+
+
+def test_every_link_is_of_two_words_that_are_there(tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    source, target = tokenizers
+    corpus = Corpus.in_memory([(source.encode(line).ids, target.encode(line).ids) for line in LINES])
+    read(tmp_path, "1-1\n2-0\n0-0\n", tokenizers).check(corpus)
+    for text, sentence in (
+        ("1-1\n0-3\n0-0\n", r"links\.txt, line 2: '0-3' is past the end of a source of 3 and a target of 3 words"),
+        ("2-0\n\n\n", r"line 1: '2-0' is past .* of 2 words: count words from 0$"),
+        ("1-1 2-2\n3-1\n1-1\n", r"line 1: '2-2' is past .*; no link of it is of a word 0$"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            read(tmp_path, text, tokenizers).check(corpus)
+
+
+@pytest.mark.parametrize(("text", "count"), [("0-0\n" * 4, 4), ("0-0\n" * 2, 2)])
+def test_there_is_one_line_for_each_pair(
+    tmp_path: Path, tokenizers: tuple[Tokenizer, Tokenizer], text: str, count: int
+) -> None:
+    path = tmp_path / "links.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=rf"has {count} lines and the corpus 3: give one line per pair"):
+        Guide.read(path, 3, tokenizers, "output", exactly=True)
 
 
 @pytest.mark.parametrize(

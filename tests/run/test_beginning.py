@@ -123,6 +123,28 @@ def test_a_recipe_that_asks_for_what_is_not_there_can_be_mended(
     assert main(command) == 0
 
 
+@pytest.mark.parametrize("decoder", ["fixed-initial", "exact-hard"])
+def test_losses_of_weights_are_refused_where_nothing_looks(
+    decoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = translation(tmp_path)[:4]
+    small = ["model.kind=recurrent", "model.hidden=8", "model.embedding=8", f"model.decoder={decoder}"]
+    command = ["train", *files, *settings(small), "--out", str(tmp_path / "run"), "--steps", "1"]
+    for key in ("coverage", "doubly_stochastic"):
+        assert main([*command, "--set", f"training.{key}=1"]) == 2
+        said = capsys.readouterr().err
+        assert "are losses of the weights of attention, and this model has none" in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    assert main(command) == 0
+    assert ("attention: additive with softmax, global\n" in capsys.readouterr().out) is (decoder == "exact-hard")
+
+
+def test_alignments_that_guide_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", *translation(tmp_path), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*command, "--set", "data.alignment=links"]) == 2
+    assert "data.alignment guides the attention where training.guided is above 0" in capsys.readouterr().err
+
+
 def test_a_device_that_is_not_there_is_named_before_the_corpus_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,7 +112,16 @@ def test_the_page_shows_the_same_inputs_under_every_mechanism(out: Path, corpus:
     page = (out / "comparison.html").read_text()
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
-    items = json.loads(found[1])["items"]
+    data = json.loads(found[1])
+    scores, lengths = data["tables"]
+    text = (out / "comparison.md").read_text()
+    for shown in (scores, lengths):
+        for cells in (shown["columns"], *shown["rows"]):
+            assert any(all(cell in line for cell in cells) for line in text.splitlines() if line.startswith("|")), cells
+    assert [row[0] for row in scores["rows"]] == list(rows_of(out)) and scores["columns"][-1] == "remark"
+    assert all("[" in cell for row in lengths["rows"] for cell in row[1:]), "confidence in each length, too"
+    assert any("5 steps" in fact for fact in data["facts"]) and "regard compare" in data["facts"][-1]
+    items = data["items"]
     first = (corpus / "test.src").read_text().splitlines()[:5]
     assert [(i["source"], i["label"]) for i in items] == [(s, n) for s in first for n in ("top-k:2", "none")]
     assert all((i["attention"] is None) == (i["label"] == "none") for i in items)
@@ -143,7 +152,11 @@ def test_what_is_finished_is_not_trained_again_and_gold_links_are_scored(
         assert said.out.count("already trained in") == 2
         assert said.err == f"regard: {GAVE_UP}\n"
         rows = rows_of(out)
-        assert [len(row["runs"]) for row in rows.values()] == [1, 1, 0, 0]
+        assert {name: len(row["runs"]) for name, row in rows.items()} == {
+            "none": 1, "top-k:2": 1, "general": 0, "cosine": 0, "dot": 0
+        }  # fmt: skip
+        failed = next(row for row in json.loads(before)["rows"] if row["attention"] == "dot")
+        assert rows["dot"]["failures"] == failed["failures"], "what failed before is still said"
         assert rows["cosine"]["failures"] == [{"seed": 1, "error": "not finished: run the same command to go on"}]
         [run] = rows["top-k:2"]["runs"]
         assert 0 <= run["alignment_error_rate"]["value"] <= 100 and run["alignment_error_rate"]["name"] == "AER"

@@ -73,6 +73,13 @@ def test_what_goes_in_comes_out() -> None:
     assert second == {"source": "a", "output": "", "score": None, "attention": None}
 
 
+def test_tables_and_what_they_rest_on_go_with_it() -> None:
+    found = data_of(page([], "t", [(["attention", "BLEU"], [["dot", "1.0"]])], ["seed 1", ""]))
+    assert found["tables"] == [{"columns": ["attention", "BLEU"], "rows": [["dot", "1.0"]]}]
+    assert found["facts"] == ["seed 1"]
+    assert not {"tables", "facts"} & data_of(page([], "t")).keys()
+
+
 @pytest.mark.parametrize("text", NASTY)
 def test_no_text_breaks_out(text: str) -> None:
     made = page([item([text, "x"])], text)

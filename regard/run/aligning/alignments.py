@@ -27,6 +27,7 @@ from regard.run.aligning.choosing import (
     best_by_gold,
     choices,
     default_choice,
+    guided_choice,
     link_table,
     links_of,
     links_of_posteriors,
@@ -68,6 +69,8 @@ class Alignments:
         tune: int = 0,
     ) -> None:
         _check(len(pairs), reverse, heuristic, gold, tune)
+        if reverse is not None:
+            _check_directions(model, reverse)
         self._gold, self._tune = gold, tune
         self._models = [model] if reverse is None else [model, reverse]
         wanted = wanted or Wanted()
@@ -171,6 +174,15 @@ def _check(
         raise UsageError(f"--tune {tune} leaves no gold sentence to score of {pairs}: choose on 1 to {pairs - 1}")
 
 
+def _check_directions(model: Model, reverse: Model) -> None:
+    """Two runs from one language into the other agree well, and not because they align."""
+    one, other = ((each.recipe.data.source_language, each.recipe.data.target_language) for each in (model, reverse))
+    if None not in one and one == other:
+        raise UsageError(
+            f"{reverse.name} goes from {one[0]} to {one[1]} as {model.name} does: --reverse takes a run that goes back"
+        )
+
+
 def _way(models: Sequence[Model], heuristic: Symmetrise | None, wanted: Wanted) -> Symmetrise:
     """How two directions become one."""
     silent = [model.name for model in models if not model.network.says_which]
@@ -190,7 +202,9 @@ def _choices(model: Model, wanted: Wanted) -> list[AlignmentChoice]:
     layers, heads = _shape(model)
     if model.network.says_which and wanted == Wanted():
         return [AlignmentChoice(layers - 1, None, "output")]  # it says itself which token said each
-    return choices(layers, heads, wanted, default_choice(layers), model.name)
+    return choices(
+        layers, heads, wanted, guided_choice(model.recipe.training, layers) or default_choice(layers), model.name
+    )
 
 
 def _shape(model: Model) -> tuple[int, int]:

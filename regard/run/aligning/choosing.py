@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from regard.config.recipe import TrainingPart
 from regard.errors import UsageError
 from regard.evaluation import AlignmentErrorRate, Gold, Links
 
@@ -88,6 +89,14 @@ def default_choice(layers: int) -> AlignmentChoice:
     return AlignmentChoice(layers - 2 if layers > 2 else layers - 1, None, "output")
 
 
+def guided_choice(training: TrainingPart, layers: int) -> AlignmentChoice | None:
+    """The head that learned to align from given links (`training.guided`), and the step it learned to do so at."""
+    if not training.guided:
+        return None
+    layer = max(0, layers - 2) if training.guided_layer is None else training.guided_layer
+    return AlignmentChoice(layer, 0, training.guided_row)
+
+
 def choices(layers: int, heads: int, wanted: Wanted, default: AlignmentChoice, run: str) -> list[AlignmentChoice]:
     """All that agree with what is wanted; the one nearest to the default comes first, and wins where all are equal.
 
@@ -108,7 +117,7 @@ def choices(layers: int, heads: int, wanted: Wanted, default: AlignmentChoice, r
     ]
 
     def distance(choice: AlignmentChoice) -> tuple[bool, bool, int]:
-        return choice.shift != default.shift, choice.head is not None, abs(choice.layer - default.layer)
+        return choice.shift != default.shift, choice.head != default.head, abs(choice.layer - default.layer)
 
     return sorted(found, key=distance)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from regard.training.precision import measure
 from regard.view import page
 
 BASE = "comparison.toml"  # what all trainings of a comparison share
+UNFINISHED = "not finished: run the same command to go on"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def compare(
         row.runs.sort(key=lambda run: seeds.index(run.seed))
         for seed in seeds:
             if seed not in row.failures and seed not in [run.seed for run in row.runs]:
-                row.failures[seed] = "not finished: run the same command to go on"
+                row.failures[seed] = UNFINISHED
     comparison = Comparison(
         rows=rows,
         command=command,
@@ -206,10 +207,10 @@ def _plan(
     kept: list[Row] = []
     for name in earlier:
         if name not in names:
-            done = _kept(tree, name, seeds, out, origin, trees)
+            row, done = _kept(tree, name, seeds, out, origin, trees, earlier[name])
             jobs += done
-            kept += [done[0].row] if done else []
-    return _ordered(earlier, rows, kept), sorted(jobs, key=lambda job: not job.finished)
+            kept += [] if row is None else [row]
+    return _ordered(list(earlier), rows, kept), sorted(jobs, key=lambda job: not job.finished)
 
 
 def _job(row: Row, seed: int, tree: Tree, out: Path) -> Job:
@@ -217,29 +218,43 @@ def _job(row: Row, seed: int, tree: Tree, out: Path) -> Job:
     return Job(row, seed, {**tree, "seed": seed}, folder)
 
 
-def _compared(out: Path) -> list[str]:
-    """The mechanisms of the table that is in `out`, if there is one."""
+def _compared(out: Path) -> dict[str, dict[int, str]]:
+    """The mechanisms of the table that is in `out`, if there is one, each with what became of the seeds that failed."""
     try:
         found = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
-        return list(dict.fromkeys(str(row["attention"]) for row in found["rows"]))
+        return {
+            str(row["attention"]): {int(each["seed"]): str(each["error"]) for each in row["failures"]}
+            for row in found["rows"]
+        }
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return {}
 
 
-def _kept(tree: Tree, name: str, seeds: Sequence[int], out: Path, origin: str, trees: dict[str, Tree]) -> list[Job]:
-    """The finished runs of a mechanism that was asked for before. None of one that goes by another name now."""
+def _kept(
+    tree: Tree,
+    name: str,
+    seeds: Sequence[int],
+    out: Path,
+    origin: str,
+    trees: dict[str, Tree],
+    failures: Mapping[int, str],
+) -> tuple[Row | None, list[Job]]:
+    """The row of a mechanism that was asked for before, and its finished runs. None of one that goes by another name now,
+    could never be trained, or of which nothing is known."""
+    row = Row(name)
     try:
         changed = with_mechanism(tree, name, origin)
     except UsageError:
-        return []
+        return None, []
     model = recipe_of(changed, origin).model
     if any(recipe_of(those, origin).model == model for those in trees.values()):
-        return []
-    row = Row(name)
+        return None, []
     jobs = [job for job in (_job(row, seed, changed, out) for seed in seeds) if job.finished]
     missing = [seed for seed in seeds if seed not in [job.seed for job in jobs]]
-    row.failures = dict.fromkeys(missing, f"not trained with this seed: name {name} in --attention, too")
-    return jobs
+    untrained = f"not trained with this seed: name {name} in --attention, too"
+    known = {seed: said for seed, said in failures.items() if said != UNFINISHED}
+    row.failures = {seed: known.get(seed, untrained) for seed in missing}
+    return (row if jobs or any(seed in known for seed in seeds) else None), jobs
 
 
 def _ordered(earlier: Sequence[str], rows: Sequence[Row], kept: Sequence[Row]) -> list[Row]:
@@ -333,7 +348,7 @@ def _write(comparison: Comparison, out: Path, console: Console) -> None:
     files = {
         "comparison.md": comparison.markdown(),
         "comparison.json": json.dumps(comparison.to_json(), ensure_ascii=False, indent=1) + "\n",
-        "comparison.html": page(items, title),
+        "comparison.html": page(items, title, comparison.tables(), [*comparison.facts(), comparison.command]),
     }
     console.print(f"\n{comparison}\n", highlight=False)
     for name, text in files.items():

@@ -76,6 +76,10 @@ class Row:
         return {"attention": self.name, "runs": [r.to_json() for r in self.runs], "failures": failures}
 
 
+Table = tuple[list[str], list[list[str]]]
+"""The names of the columns, and the rows."""
+
+
 @dataclass
 class Comparison:
     """What `regard compare` says. Every row but `first` was tested against `first`."""
@@ -114,15 +118,19 @@ class Comparison:
 
     def __str__(self) -> str:
         """The tables, as Markdown that is readable as it is."""
-        return "\n\n".join(table for table in (self._table(), self._lengths()) if table)
+        return "\n\n".join(table(columns, rows) for columns, rows in self.tables())
 
     def markdown(self) -> str:
         """The whole report."""
         parts = [f"# Attention compared: {', '.join(row.name for row in self.rows)}"]
         parts += [f"```\n{self.command}\n```"] if self.command else []
-        return "\n\n".join([*parts, str(self), "\n".join(self._facts())]) + "\n"
+        return "\n\n".join([*parts, str(self), "\n".join(f"- {fact}" for fact in self.facts())]) + "\n"
 
-    def _table(self) -> str:
+    def tables(self) -> list[Table]:
+        """The scores of each mechanism; and where sources differ in length, its first score by length."""
+        return [found for found in (self._table(), self._lengths()) if found[1]]
+
+    def _table(self) -> Table:
         first = self.first
         columns = ["attention"]
         if first is not None:
@@ -139,7 +147,7 @@ class Comparison:
                 numbers = self._cells(row) if row.runs else []
                 cells += numbers or [NOTHING] * (len(columns) - 1 - remarked)
             rows.append([*cells, *([row.remark] if remarked else [])])
-        return table(columns, rows)
+        return columns, rows
 
     def _cells(self, row: Row) -> list[str]:
         runs = row.runs
@@ -160,14 +168,14 @@ class Comparison:
             _mean([run.steps for run in runs]),
         ]
 
-    def _lengths(self) -> str:
-        """The first metric by source length; nothing where all sources are about as long."""
+    def _lengths(self) -> Table:
+        """The first metric by source length; no row where all sources are about as long."""
         first = self.first
         if first is None:
-            return ""
+            return [], []
         filled = [i for i, bucket in enumerate(first.runs[0].lengths) if bucket.count]
         if len(filled) < 2:
-            return ""
+            return [], []
         buckets = first.runs[0].lengths
         columns = [f"{first.runs[0].scores[0].name} by source words"]
         columns += [f"{buckets[i].label} ({buckets[i].count:,})" for i in filled]
@@ -176,9 +184,10 @@ class Comparison:
             if row.runs:
                 cells = [[run.lengths[i].score for run in row.runs] for i in filled]
                 rows.append([row.name, *(scored([s for s in those if s is not None]) for those in cells)])
-        return table(columns, rows)
+        return columns, rows
 
-    def _facts(self) -> list[str]:
+    def facts(self) -> list[str]:
+        """What the tables rest on, and what their columns mean."""
         first = self.first
         facts = [
             f"Recipe: {self.origin}; each mechanism trained for {self.budget}, in {self.precision}; "
@@ -200,7 +209,7 @@ class Comparison:
                 "Entropy: of the attention weights, in nats; the mean over target tokens, layers and heads. "
                 "Training tokens/s: target tokens, without validation. Peak MiB: resident memory of the training."
             )
-        return [*(f"- {fact}" for fact in facts), f"- Machine: {machine()}."]
+        return [*facts, f"Machine: {machine()}."]
 
 
 def scored(scores: Sequence[Score]) -> str:

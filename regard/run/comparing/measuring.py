@@ -83,7 +83,7 @@ def measured(model: Model, folder: RunFolder, test: ScoredSet, gold: GoldFile | 
     found = Measurement(
         seed=model.recipe.seed,
         scores=[score(metric, said, test.references) for metric in test.metrics],
-        lengths=by_length(said, test.references, test.sources, test.metrics[0], bootstrap=0),
+        lengths=by_length(said, test.references, test.sources, test.metrics[0]),
         paired=None,
         entropy=entropy(model, test.sources),
         error_rate=None if gold is None else _aer(model, test.pairs, gold),

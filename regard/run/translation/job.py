@@ -13,6 +13,7 @@ from regard import build
 from regard.batch import Batch
 from regard.config import Recipe
 from regard.data import Batches, MergeDropout, Tokenizer
+from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.models import EncoderDecoder
 from regard.run.corpus import Tree, ValidationSet, guide_of
@@ -44,6 +45,8 @@ class TranslationJob:
         training = recipe.training
         torch.manual_seed(recipe.seed)
         network = new_network(recipe, *tokenizers)
+        if not network.looking and (training.coverage or training.doubly_stochastic or training.guided):
+            raise UsageError(translation.NOTHING_LOOKS)
         if recipe.model.pretrained is not None and not folder.resumable:
             parent = Parent(recipe.model.pretrained)
             parent.load_into(network)

@@ -148,5 +148,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return "; ".join(dict.fromkeys(_shown(each) for each in value))
     if isinstance(value, AttentionPart):
-        return f"{value.score} with {value.normalize}, {value.scope.kind}"
+        return value.summary
     return "not there" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from regard.config import DecodingPart, Recipe, recipe_of, write_toml
+from regard.config import DecodingPart, Recipe, RecurrentPart, TransformerPart, recipe_of, write_toml
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
 from regard.run.beginning import make, refuse_overwriting, with_precision
@@ -32,6 +32,7 @@ from regard.run.translation.parent import Parent, strangeness
 from regard.tasks import translation
 from regard.training.checkpoint import write_text
 
+ATTENTIONS = ("attention", "encoder_attention", "decoder_attention", "cross_attention")
 VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change no choice
 
 
@@ -144,8 +145,8 @@ def _spread(count: int) -> list[int]:
 
 
 def _say_choices(recipe: Recipe, console: Console) -> None:
-    """What the presets have chosen, in two lines; all of it is in recipe.toml."""
-    model = recipe.model.model_dump(mode="json", exclude={"attention", "pretrained"})
+    """What the presets have chosen, in a few lines; all of it is in recipe.toml."""
+    model = recipe.model.model_dump(mode="json", exclude={"pretrained", *ATTENTIONS})
     data = recipe.data.model_dump(
         mode="json",
         include={"source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary"},
@@ -153,3 +154,18 @@ def _say_choices(recipe: Recipe, console: Console) -> None:
     for name, part in (("data", data), ("model", model)):
         said = ", ".join(f"{key} {value}" for key, value in part.items())
         console.print(f"{name}: {said}", highlight=False)
+    attention = _attention(recipe)
+    if attention:
+        console.print(f"attention: {attention}", highlight=False)
+
+
+def _attention(recipe: Recipe) -> str:
+    """By which mechanisms a model looks, those of a Transformer place by place where they differ; empty if it does not."""
+    part = recipe.model
+    if isinstance(part, TransformerPart):
+        places = {where: part.heads_of(where) for where in ("encoder", "decoder", "cross")}
+        said = {where: ", then ".join(dict.fromkeys(each.summary for each in them)) for where, them in places.items()}
+        return said["cross"] if len(set(said.values())) == 1 else "; ".join(f"{w}: {text}" for w, text in said.items())
+    if isinstance(part, RecurrentPart) and not part.decoder.startswith("fixed"):
+        return part.attention.summary
+    return ""

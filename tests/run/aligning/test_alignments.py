@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regard.config.recipe import TrainingPart
 from regard.data import Tokenizer
 from regard.errors import UsageError
 from regard.evaluation import Gold
@@ -43,8 +44,15 @@ def looking(network: Looking, sources: Sequence[list[int]], said: Sequence[Any],
         yield weights
 
 
-def model(name: str, partner: dict[str, str], tokenizer: Tokenizer = TOKENIZER, max_length: int = 7) -> Any:
-    recipe = SimpleNamespace(data=SimpleNamespace(max_length=max_length))
+def model(
+    name: str,
+    partner: dict[str, str],
+    tokenizer: Tokenizer = TOKENIZER,
+    max_length: int = 7,
+    way: tuple[Any, Any] = (None, None),
+) -> Any:
+    data = SimpleNamespace(max_length=max_length, source_language=way[0], target_language=way[1])
+    recipe = SimpleNamespace(data=data, training=TrainingPart())
     return SimpleNamespace(
         name=name, network=Looking(partner), recipe=recipe, source_tokenizer=tokenizer, target_tokenizer=tokenizer
     )
@@ -161,6 +169,12 @@ def test_runs_must_count_the_same_words_and_have_attention() -> None:
     letters = Tokenizer.train("characters", [WORDS, WORDS], 30)
     with pytest.raises(UsageError, match="there and back count other words"):
         list(Alignments(model("there", {}), [("die", "the")], reverse=model("back", {}, letters)))
+    de_en = model("there", {}, way=("de", "en"))
+    with pytest.raises(
+        UsageError, match="again goes from de to en as there does: --reverse takes a run that goes back"
+    ):
+        Alignments(de_en, PAIRS, reverse=model("again", {}, way=("de", "en")))
+    Alignments(de_en, PAIRS, reverse=model("back", {}, way=("en", "de")))
     fixed = model("fixed", {})
     fixed.network.looks = False
     with pytest.raises(UsageError, match="fixed has a fixed context and no attention"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regard.config.recipe import TrainingPart
 from regard.errors import UsageError
 from regard.evaluation import Gold
 from regard.run import AlignmentChoice, Wanted
@@ -17,6 +18,7 @@ from regard.run.aligning.choosing import (
     best_by_gold,
     choices,
     default_choice,
+    guided_choice,
     links_of,
     turn,
 )
@@ -88,3 +90,16 @@ def test_gold_links_choose_what_has_the_lowest_error(turned: bool) -> None:
     half = links("0-1")
     gold = Gold(turn(half) if turned else half, turn(links("0-0 0-1")) if turned else links("0-0 0-1"))
     assert best_by_gold([table], [gold], every, turned) == AlignmentChoice(0, 0, "output")
+
+
+def test_a_guided_head_is_the_one_that_aligns() -> None:
+    assert guided_choice(TrainingPart(), 4) is None
+    guided = TrainingPart(guided=0.1)
+    assert [guided_choice(guided, layers) for layers in (1, 2, 6)] == [
+        AlignmentChoice(layer, 0, "output") for layer in (0, 0, 4)
+    ]
+    other = guided_choice(TrainingPart(guided=0.1, guided_layer=2, guided_row="input"), 3)
+    assert other is not None
+    assert other == AlignmentChoice(2, 0, "input")
+    assert choices(3, 5, Wanted(), other, "run")[0] == other
+    assert choices(3, 5, Wanted(head="mean"), other, "run")[0] == AlignmentChoice(2, None, "input")
