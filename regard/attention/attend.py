@@ -17,7 +17,7 @@ from regard.attention import local
 from regard.attention.normalizers import Normalizer, masked, softmax
 from regard.attention.positions import Bias, Relative
 from regard.attention.scopes import Causal, Global, LocalPredictive, Scope, Window, render
-from regard.attention.scores import Score
+from regard.attention.scores import RememberingScore, Score
 from regard.dropout import dropout
 
 # Below this many scores per row of the batch, PyTorch's fused CPU kernel loses to matmul, softmax, matmul: its
@@ -53,6 +53,8 @@ class Attend(nn.Module):
     `score.project` has made of the keys, once per source.
     """
 
+    stepwise = False  # whether each look knows of the last ones
+
     def __init__(
         self,
         score: Score,
@@ -62,6 +64,9 @@ class Attend(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if not self.stepwise and (isinstance(score, RememberingScore) or hasattr(normalize, "begin")):
+            which = score if isinstance(score, RememberingScore) else normalize
+            raise ValueError(f"{type(which).__name__} goes from step to step: compose it by StatefulAttend, not Attend")
         self.score = score
         self.normalize = normalize
         self.scope = scope
@@ -86,6 +91,7 @@ class Attend(nn.Module):
     ) -> Float[Tensor, "... T Dv"]:
         """The context, by the fastest way that equals the reference: near keys alone where the scope is narrow, the
         fused kernel where it is faster, else the plain formula."""
+        check_mask(mask)
         if self.recorder is not None or self.editor is not None:
             return self.reference(q, k, v, mask, start=start, projected=projected)
         if self._is_local(q, k, mask):
@@ -247,6 +253,13 @@ class Attend(nn.Module):
     def extra_repr(self) -> str:
         name = getattr(self.normalize, "__name__", repr(self.normalize))
         return f"normalize={name}, scope={self.scope}, bias={self.bias}, dropout={self.dropout}"
+
+
+def check_mask(mask: Tensor | None) -> None:
+    if mask is not None and mask.dtype != torch.bool:
+        raise ValueError(
+            f"a mask is boolean, True where may be looked, not {mask.dtype}: write mask.bool(), or mask == 0"
+        )
 
 
 def _spreads(shape: torch.Size, wider: torch.Size) -> bool:

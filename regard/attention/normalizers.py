@@ -99,7 +99,7 @@ class TopK:
     sums_to_one = True
 
     def __post_init__(self) -> None:
-        if self.k < 1:
+        if not isinstance(self.k, int) or self.k < 1:
             raise ValueError(f"top_k keeps at least 1 position, not {self.k}")
 
     def __call__(self, scores: Float[Tensor, "... S"]) -> Float[Tensor, "... S"]:

@@ -131,8 +131,10 @@ class LocalPredictive(nn.Module):
 
 
 def _window(window: int) -> int:
-    if window < 1:
-        raise ValueError(f"the window of local attention reaches at least 1 position to each side, not {window}")
+    if not isinstance(window, int) or window < 1:
+        raise ValueError(
+            f"the window of local attention reaches a whole number of positions to each side, at least 1, not {window}"
+        )
     return window
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from regard.attention.attend import Attend
+from regard.attention.attend import Attend, check_mask
 from regard.attention.normalizers import Normalizer, masked, softmax
 from regard.attention.scopes import LocalPredictive, Scope
 from regard.attention.scores import RememberingScore, Score
@@ -103,6 +103,8 @@ class StatefulAttend(Attend):
     """An `Attend` with a score that remembers (`LocationSensitive`, `Coverage`) or a normalizer that goes forward
     (`Monotonic`), or both. Called with `trail=`, which `begin` makes, it returns the context and the next trail."""
 
+    stepwise = True
+
     def __init__(
         self,
         score: Score,
@@ -165,6 +167,7 @@ class StatefulAttend(Attend):
         projected: bool = False,
     ) -> tuple[Float[Tensor, "... T S"], Trail]:
         """The weights of step after step, and the trail behind the last."""
+        check_mask(mask)
         if k.shape[-2] == 0:  # nothing to look at, and nothing to remember
             lead = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2])
             return q.new_zeros(*lead, q.shape[-2], 0), trail
@@ -224,7 +227,12 @@ class MoChA(StatefulAttend):
 
     def project(self, k: Float[Tensor, "... S Dk"]) -> Float[Tensor, "... S Dp"]:
         """What both scores make of the keys, side by side and of one size."""
-        return torch.cat((self.score.project(k), self.chunk.project(k)), dim=-1)
+        stopping, inside = self.score.project(k), self.chunk.project(k)
+        if stopping.shape[-1] != inside.shape[-1]:
+            raise ValueError(
+                f"the two scores of MoChA project keys to one size, not to {stopping.shape[-1]} and {inside.shape[-1]}"
+            )
+        return torch.cat((stopping, inside), dim=-1)
 
     def _step(
         self, q: Float[Tensor, "... 1 Dq"], keys: Tensor, mask: Tensor | None, trail: Trail, position: int

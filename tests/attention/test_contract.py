@@ -312,3 +312,23 @@ def test_dropout_keeps_the_mean_and_only_in_training() -> None:
     mean = torch.stack([attend(q, k, v) for _ in range(4000)]).mean(0)
     assert not torch.equal(attend(q, k, v), exact)
     torch.testing.assert_close(mean, exact, rtol=0, atol=0.05)
+
+
+def test_wrong_use_is_named() -> None:
+    for make in (lambda: Attend(LocationSensitive(3, 3, 2)), lambda: Attend(Dot(), Monotonic())):
+        with pytest.raises(ValueError, match="goes from step to step: compose it by StatefulAttend"):
+            make()
+    uneven = MoChA(Additive(3, 3, 2), Additive(3, 3, 5))
+    q = torch.randn(1, 2, 3)
+    with pytest.raises(ValueError, match="project keys to one size, not to 2 and 5"):
+        uneven(q, q, q, trail=uneven.begin(q))
+    stateful = StatefulAttend(Coverage(3, 3, 2))
+    for call in (
+        lambda mask: Attend(Dot())(q, q, q, mask),
+        lambda mask: stateful(q, q, q, mask, trail=stateful.begin(q)),
+    ):
+        with pytest.raises(ValueError, match=r"a mask is boolean, True where may be looked, not torch\.float32"):
+            call(torch.ones(1, 1, 2))
+    for wrong in (lambda: top_k(2.5), lambda: LocalMonotonic(1.5), lambda: LocalPredictive(3, 0)):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"at least 1.*not (2\.5|1\.5|0)"):
+            wrong()
