@@ -8,6 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from regard.config import DecodingPart, Recipe, RecurrentPart, TransformerPart, recipe_of, write_toml
+from regard.config.idle import idle_keys
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
 from regard.run.beginning import make, refuse_overwriting, with_precision
@@ -39,7 +40,7 @@ VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change 
 def prepare(
     tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
 ) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
-    parent = None if resume else Parent.of(tree)
+    parent, written = None if resume else Parent.of(tree), tree
     if resume:
         recipe = resumed(tree, folder, folder.read_translation(), origin)
     else:
@@ -55,6 +56,8 @@ def prepare(
     make(folder)
     if not resume:
         recipe = resolve(tree, diagnosis, origin)
+        for sentence in idle_keys(written, recipe):
+            console.print(sentence, highlight=False, style="yellow")
 
     apart = held_out(diagnosis.pairs, recipe.seed) if valid_pairs is None else (lambda _: False)
 
