@@ -15,3 +15,7 @@ class UsageError(RegardError):
     """Wrong use: a missing file, a misspelt key, a folder that is not a run."""
 
     exit_status = 2
+
+
+class MovingPicture(UserWarning):
+    """Of a picture with several frames the first alone is read. The command line says so of the first such picture."""

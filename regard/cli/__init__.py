@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import nullcontext, redirect_stdout
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import typer
@@ -27,7 +28,7 @@ from regard.cli import (
 )
 from regard.cli.app import app
 from regard.cli.quoting import advice
-from regard.errors import RegardError
+from regard.errors import MovingPicture, RegardError
 
 __all__ = [
     "app",
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     try:
-        with redirect_stdout(Output(sys.stdout)) if sys.stdout else nullcontext():  # it is None where it was closed
+        # Standard output is None where it was closed.
+        with redirect_stdout(Output(sys.stdout)) if sys.stdout else nullcontext(), _first_frames():
             return _flushed(_guarded(lambda: app(given, prog_name="regard", standalone_mode=False), given))
     except Exception as error:  # the last line of defence: never a traceback unless it was asked for
         if debug:
@@ -66,6 +68,26 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(
             f"{type(error).__name__}: {error} (this is a bug in regard: run again with --debug to see where)", 1
         )
+
+
+@contextmanager
+def _first_frames() -> Iterator[None]:
+    """That of a moving picture the first frame alone is read is said once: of the first such picture. Other warnings
+    go their way."""
+    said: list[str] = []
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, MovingPicture):
+            before(message, category, *where, **more)
+        elif not said:
+            said.append(str(message))
+            print(f"{message}, as of every picture that moves", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        before = warnings.showwarning
+        warnings.simplefilter("always", MovingPicture)
+        warnings.showwarning = show
+        yield
 
 
 def _guarded(run: Callable[[], Any], given: list[str]) -> int:

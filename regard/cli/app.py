@@ -67,7 +67,11 @@ def tree_of(
     """Recipe, then options, then --set: the later counts more. Paths become absolute, so that a run can resume
     from anywhere."""
     from regard.config import merge, read_toml, rooted, setting
+    from regard.data.reader import refuse_pipe
 
+    for path in given.values():
+        if path is not None:
+            refuse_pipe(path)
     tree: dict[str, Any] = {}
     if recipe is not None:
         tree = rooted(read_toml(recipe), recipe.resolve().parent)
@@ -92,10 +96,10 @@ def tree_of(
     return tree, str(recipe) if recipe is not None else "the command line"
 
 
-def check_writable(path: Path, *read: Path | str | None) -> None:
-    """Before minutes of work, not after. What is `read` is not to be written over."""
+def check_writable(path: Path, *read: Path | str | None, example: str = "attention.html") -> None:
+    """Before minutes of work, not after. What is `read` is not to be written over. An `example` is a file's name."""
     if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file to write, such as {path / 'attention.html'}")
+        raise UsageError(f"{path} is a folder: name a file to write, such as {path / example}")
     if not path.resolve().parent.is_dir():
         raise UsageError(f"{path} cannot be written: the folder {path.resolve().parent} does not exist; make it first")
     check_unread(path, *read)
@@ -122,7 +126,7 @@ def _same(path: Path, other: Path | str) -> bool:
 
 
 def check_png(path: Path, *read: Path | str | None) -> None:
-    check_writable(path, *read)
+    check_writable(path, *read, example="picture.png")
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} does not end in .png, and pictures are written as PNG: name it {path.stem}.png")
 

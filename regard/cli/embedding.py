@@ -89,7 +89,8 @@ def _lines(sentence: str) -> list[str] | None:
     from regard.data import read_lines
 
     try:
-        file = sentence == "-" or Path(sentence).is_file()
+        place = Path(sentence)
+        file = sentence == "-" or (place.exists() and not place.is_dir())  # a pipe, too
     except (OSError, ValueError):  # a sentence too long for a file's name, or one with a zero character
         file = False
     if not file:

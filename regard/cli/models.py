@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from regard.errors import UsageError
+
+_ENDING = re.compile(r"\w\.[a-z]{2,5}$")  # of a file's name, in small letters: "U.S." and "Yes.No" are words
 
 
 def run_or_demo(run: str | None, demo: bool, text: str | None) -> tuple[Path, list[str] | None]:
@@ -20,6 +23,20 @@ def run_or_demo(run: str | None, demo: bool, text: str | None) -> tuple[Path, li
     from regard.embedded import english_french
 
     return english_french(), None if run in (None, "-") else (run or "").splitlines() or [""]
+
+
+def demo_file(text: str) -> bool:
+    """Whether what stands after `--demo` is a file to read, and no text. UsageError for a file that is not there: for one
+    word that ends as files do, or that stands in a folder."""
+    try:
+        place = Path(text)
+        if place.exists() and not place.is_dir():
+            return True
+    except (OSError, ValueError):  # a text too long for a file's name, or one with a zero character
+        return False
+    if len(text.split()) == 1 and (_ENDING.search(text) or "/" in text):
+        raise UsageError(f"{text} does not exist: check the path, or write a text in its place")
+    return False
 
 
 def other_model(run: Path, device: str) -> Any:

@@ -16,26 +16,26 @@ SEARCHING = ("translation", "captioning")
 DRAWING = (*SEARCHING, "language-model")
 SAMPLING, RANKING = ("temperature", "top_k", "top_p", "seed"), ("beam", "length_penalty")
 LAYERED = (*DRAWING, "masked-language-model", "forecasting")
+PICTURES = "classification of pictures"  # which has options that the one of texts does not have
 
 PREDICT: Tasks = {
     **dict.fromkeys(("beam", "nbest", "length_penalty", "prefix", "attention"), SEARCHING),
     **dict.fromkeys(("sample", *SAMPLING, "no_repeat_ngram"), DRAWING),
     "max_tokens": ("captioning", "language-model"),
-    **dict.fromkeys(
-        ("ensemble", "tree", "stream", "min_length_ratio", "max_length_ratio", "unknown"), ("translation",)
-    ),
+    "stream": ("translation", "language-model"),
+    **dict.fromkeys(("ensemble", "tree", "min_length_ratio", "max_length_ratio", "unknown"), ("translation",)),
 }
 SHOW: Tasks = {
     "beam": SEARCHING,
     **dict.fromkeys(("sample", "seed", "max_tokens"), ("language-model",)),
     **dict.fromkeys(("layer", "head"), LAYERED),
-    "html": (*LAYERED, "classification", "visual-question"),
-    "png": ("captioning", "forecasting", "visual-question"),
+    "html": (*LAYERED, "classification", PICTURES, "visual-question"),
+    "png": ("captioning", "forecasting", "visual-question", PICTURES),
     "nearest": ("translation",),
     "ensemble": ("translation",),
 }
 EVALUATE: Tasks = {
-    "against": (*SEARCHING, "classification", "visual-question"),
+    "against": (*SEARCHING, "classification", PICTURES, "visual-question"),
     "beam": SEARCHING,
     "lowercase": ("translation",),
     "tokenize": ("translation",),
@@ -74,9 +74,11 @@ def gold_options(target_first: str = "turn its links round") -> Iterator[None]:
 
 def check_options(context: typer.Context, folder: Path, tasks: Tasks) -> None:
     """UsageError for the first option that was given and that the run's task does not have."""
+    from regard.config.classification import ClassificationRecipe
     from regard.run.folder import RunFolder
 
-    task = RunFolder(folder).read_recipe().task
+    recipe = RunFolder(folder).read_recipe()
+    task = PICTURES if isinstance(recipe, ClassificationRecipe) and recipe.reads_pictures else recipe.task
     for name, those in tasks.items():
         source = context.get_parameter_source(name)
         if task in those or source is None or source.name != "COMMANDLINE":

@@ -30,7 +30,7 @@ def compress(
     from regard.run.autoencoder.model import PictureModel
     from regard.run.pictures import write_bytes
 
-    check_writable(out, picture)
+    check_writable(out, picture, example=f"{picture.stem}.rgpc")
     model = PictureModel.load(run, device)
     made = model.compress(model.read(picture), levels)
     write_bytes(out, made)

@@ -23,7 +23,7 @@ from regard.cli.app import (
     write_page,
 )
 from regard.cli.captions import say_captions
-from regard.cli.models import other_model, run_or_demo, together
+from regard.cli.models import demo_file, other_model, run_or_demo, together
 from regard.cli.options import check_drawing, check_options
 from regard.cli.printing import row_of, say_left_out, say_notes
 from regard.cli.quoting import check_file
@@ -77,6 +77,8 @@ def predict(
     from regard.run.captioning.model import CaptionModel, pictures_in
 
     folder, texts = run_or_demo(run, demo, None if file == "-" else file)
+    if texts is not None and run is not None and demo_file(run):
+        file, texts = run, None
     check_options(context, folder, options.PREDICT)
     check_drawing(context, folder)
     if nbest > 1 and not jsonl:
@@ -96,12 +98,18 @@ def predict(
     other = other_model(folder, device)
     if isinstance(other, CaptionModel):
         how = other.search(beam=beam, count=nbest, max_length=max_tokens, **searching)
-        with naming_lines(file):
-            say_captions(other, pictures_in(file), how, prefix, jsonl, attention)
+        places: dict[Path, str] = {}
+        with naming_lines(file, places=places):
+            say_captions(other, pictures_in(file, places), how, prefix, jsonl, attention)
         return
     if other is not None:
         drawing |= {"draw": sample, "no_repeat_ngram": no_repeat_ngram, "max_tokens": max_tokens}
-        _say_others(other, _lines(file, texts, folder), file, jsonl, drawing)
+        lines = _lines(file, texts, folder)
+        if stream:
+            for piece in other.said_at_once(lines, other.how(**drawing)):
+                print(piece, end="", flush=True)
+            return
+        _say_others(other, lines, file, jsonl, drawing)
         return
     model = together(folder, ensemble, device)
     how = model.search(
@@ -136,12 +144,13 @@ def _lines(file: str, texts: list[str] | None, run: Path) -> Iterator[str]:
 
 def _say_others(model: Any, lines: Iterator[str], file: str, jsonl: bool, drawing: dict[str, Any]) -> None:
     """What a model says that neither translates nor describes pictures, each in its own way."""
+    from regard.run.classification import ClassifierModel, PictureClassifier
     from regard.run.forecasting.model import ForecastModel
     from regard.run.language.causal import LanguageModel
     from regard.run.questions.model import QuestionModel
 
     chosen: dict[str, Any] = {"how": model.how(**drawing)} if isinstance(model, LanguageModel) else {}
-    if isinstance(model, ForecastModel | QuestionModel):
+    if isinstance(model, ClassifierModel | PictureClassifier | ForecastModel | QuestionModel):
         chosen["name"] = "standard input" if file == "-" else file
     for said in model.said(lines, jsonl=jsonl, **chosen):
         print(said, flush=False)

@@ -19,11 +19,13 @@ from jaxtyping import Int, UInt8
 
 from regard.data.characters import check_characters
 from regard.data.corpus import fingerprint
-from regard.data.reader import raw_lines
-from regard.errors import RegardError, UsageError
+from regard.data.json_lines import parse_object
+from regard.data.reader import is_pipe, raw_lines
+from regard.errors import MovingPicture, RegardError, UsageError
 
 Fit = Literal["crop", "letterbox"]
 MOST_PIXELS = 100_000_000
+MOVING = ("GIF", "WEBP", "PNG", "AVIF")  # formats whose frames follow each other in time
 NAMED = 60  # characters of a file's name in a sentence about one that is too long
 # EXIF's orientation: what to do with the stored picture, by the names of pillow's Transpose.
 _ORIENTATION = 0x0112
@@ -78,7 +80,8 @@ def pillow() -> Any:
 def read_picture(path: Path | str, shape: Shape | None = None) -> UInt8[np.ndarray, "H W C"]:
     """A picture as people see it: turned as its camera says, transparency on white, in 8 bits.
 
-    Without a shape it keeps its size and is in colour. PictureError where it is missing, no picture, cut off, of 32 bits
+    Without a shape it keeps its size and is in colour. Of one that moves it is the first frame, and a `MovingPicture`
+    warning says so. PictureError where it is missing, no picture, cut off, of 32 bits
     a channel, or larger than 100 megapixels.
     """
     library, path = pillow(), Path(path)
@@ -108,6 +111,7 @@ def _read(path: Path, shape: Shape | None, library: Any) -> UInt8[np.ndarray, "H
                     image.draft(None, (enough, enough))
                 image.load()
                 plain = _turned(_plain(image, path, library), image, library)
+                frames = _frames(image)
         except library.UnidentifiedImageError as error:
             raise UsageError(f"{path} is no picture that can be read: give a PNG, a JPEG or the like") from error
         except library.DecompressionBombError as error:
@@ -117,12 +121,25 @@ def _read(path: Path, shape: Shape | None, library: Any) -> UInt8[np.ndarray, "H
         except Exception as error:  # decoders raise nearly anything over broken bytes
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UsageError(f"{path} is a broken picture ({reason}): replace it or leave it out") from error
+    if frames > 1:
+        warnings.warn(f"{path} has {frames:,} frames: the first alone is read", MovingPicture, stacklevel=3)
     if shape is not None:
         plain = _fitted(plain.convert("L" if shape.channels == 1 else "RGB"), shape, library)
         pixels = np.asarray(plain)
     else:
         pixels = np.asarray(plain.convert("RGB"))
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _frames(image: Any) -> int:
+    """How many frames a moving picture has; 1 for one that stands still, though a camera may have put a preview beside
+    it. The picture is read before, as counting moves on in it."""
+    if image.format not in MOVING:
+        return 1
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # a broken frame behind the one that is read
+        return 1
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -252,12 +269,7 @@ def read_picture_lines(
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{where} is not JSON ({error}): write one object a line") from error
-        if not isinstance(row, dict):
-            raise UsageError(f'{where} is no object: write {{"image": "…", …}}')
+        row = parse_object(line, where, 'is no object: write {"image": "…", …}')
         if split is not None and row.get("split", split) != split:
             continue
         found = True
@@ -270,17 +282,20 @@ def read_picture_lines(
 
 
 @contextmanager
-def naming_lines(*files: Path | str | None) -> Iterator[None]:
-    """While pictures are read that stand in JSONL files: one that cannot be read is told with its file and line."""
+def naming_lines(*files: Path | str | None, places: Mapping[Path, str] | None = None) -> Iterator[None]:
+    """While pictures are read that stand in JSONL files: one that cannot be read is told with its file and line.
+    `places` has those of pictures that stand in another list."""
     try:
         yield
     except PictureError as error:
-        where = next((f"{place}: " for file in files if (place := _line_of(error.path, file))), "")
+        named = (places or {}).get(error.path)
+        known = (named, *(_line_of(error.path, file) for file in files if named is None))
+        where = next((f"{place}: " for place in known if place is not None), "")
         raise PictureError(error.path, f"{where}{error}") from error
 
 
 def _line_of(picture: Path, file: Path | str | None) -> str | None:
-    if file is None or Path(file).suffix.lower() == ".json":  # a list whose items say the picture's number
+    if file is None or is_pipe(file) or Path(file).suffix.lower() == ".json":  # whose items say the picture's number
         return None
     try:
         lines = (line.line for line in read_picture_lines(file, ()) if line.image == picture)
@@ -315,8 +330,11 @@ def _captions(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def picture_beside(file: Path, name: str, where: str) -> Path:
-    """The picture that a line of `file` names: beside it, or in a folder `images` there. UsageError, which begins with
-    `where`, for a name that the system refuses to look for."""
+    """The picture that a line of `file` names: beside it, or in a folder `images` there; of a pipe, which stands nowhere,
+    from where the command is given. UsageError, which begins with `where`, for a name that the system refuses to look
+    for."""
+    if is_pipe(file):
+        file = Path(file.name)
     beside, within = file.parent / name, file.parent / "images" / name
     try:
         return within if not beside.exists() and within.exists() else beside

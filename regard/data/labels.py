@@ -17,11 +17,14 @@ from torch import Tensor
 from regard.data.batching import Batches
 from regard.data.corpus import Corpus
 from regard.data.header import header_of
+from regard.data.json_lines import parse_object
 from regard.data.reader import RawPair, TablePairs, TextPairs, raw_lines
+from regard.data.stops import SentenceTokenizer
 from regard.data.tokenizer import Tokenizer
 from regard.errors import RegardError, UsageError
 
 COLUMNS = ("text", "label")
+LACKS = 'has no "{}": every line needs "text", and "label", a string or a whole number'
 NAMED = 5  # classes, or lines, named in a sentence
 
 
@@ -38,6 +41,11 @@ class LabelledTable:
         return str(self.data)
 
     def __iter__(self) -> Iterator[RawPair]:
+        if self.data.suffix.lower() == ".npz":
+            raise UsageError(
+                f'{self.data} holds pictures, which are of a run with model.encoder = "grid": give texts as .tsv, .csv '
+                "or .jsonl"
+            )
         if self.data.suffix.lower() in (".jsonl", ".ndjson"):
             return self._jsonl()
         return self._table()
@@ -69,22 +77,20 @@ class LabelledTable:
             if not line.strip():
                 yield RawPair(number, b"", b"")
                 continue
-            try:
-                row = json.loads(line.decode("utf-8", "surrogateescape"))
-            except (ValueError, RecursionError) as error:
-                raise UsageError(
-                    f"{self.data}, line {number} is not JSON ({error}): write one object a line"
-                ) from error
-            keys = COLUMNS if not isinstance(row, dict) or COLUMNS[0] in row else ("source", "target")
-            text, label = (row.get(key) if isinstance(row, dict) else None for key in keys)
+            where = f"{self.data}, line {number}"
+            # What is not UTF-8 is dropped later, as in any other file.
+            row = parse_object(line.decode("utf-8", "surrogateescape"), where, LACKS.format("text"))
+            text, label = (row.get(key) for key in (COLUMNS if COLUMNS[0] in row else ("source", "target")))
             if isinstance(label, int) and not isinstance(label, bool):
                 label = str(label)
             if not isinstance(text, str) or not isinstance(label, str):
                 missing = "text" if not isinstance(text, str) else "label"
-                raise UsageError(
-                    f'{self.data}, line {number} has no "{missing}": every line needs "text", and "label", a string or '
-                    "a whole number"
-                )
+                if missing == "text" and "image" in row:
+                    raise UsageError(
+                        f'{where} has an "image" and no "text": pictures are of a run with model.encoder = "grid", and '
+                        "this one reads texts"
+                    )
+                raise UsageError(f"{where} {LACKS.format(missing)}")
             yield RawPair(number, *(side.encode("utf-8", "surrogatepass") for side in (text, label)))
 
 
@@ -180,12 +186,13 @@ class Labels:
     def __contains__(self, name: object) -> bool:
         return name in self._ids
 
-    def ids(self, labelled: Labelled) -> list[int]:
-        """The id of each item's class. UsageError for the first class that is not known, with its line."""
+    def ids(self, labelled: Labelled, unit: str = "line") -> list[int]:
+        """The id of each item's class. UsageError for the first class that is not known, with its line, or whatever
+        `unit` the items are counted in."""
         found = []
         for line, _, label in labelled.rows:
             if label not in self._ids:
-                raise UsageError(f"{labelled.name}, line {line}: {self._unknown(label)}")
+                raise UsageError(f"{labelled.name}, {unit} {line}: {self._unknown(label)}")
             found.append(self._ids[label])
         return found
 
@@ -233,7 +240,9 @@ class Labels:
             raise UsageError(f"{path} holds no classes ({error}): it was cut off or is another file") from error
 
 
-def labelled_corpus(labelled: Labelled, tokenizer: Tokenizer, labels: Labels, *, max_length: int) -> Corpus:
+def labelled_corpus(
+    labelled: Labelled, tokenizer: Tokenizer | SentenceTokenizer, labels: Labels, *, max_length: int
+) -> Corpus:
     """Items as pairs of a text and one target token, its class; the rows are the lines, from 0.
 
     A text of more than `max_length` tokens is cut there, and its line is in `too_long`. UsageError: see `Labels.ids`.
@@ -299,10 +308,21 @@ def label_shares(labelled: Labelled) -> list[tuple[str, float]]:
 def held_out(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labelled]:
     """Items to train on and to validate with: of each class the same share, drawn by the seed, and always one left to
     train on."""
+    apart = drawn_apart([label for _, _, label in labelled.rows], share, seed)
+
+    def those(chosen: Iterable[int], dropped: list[tuple[str, int, str]]) -> Labelled:
+        return Labelled(labelled.name, [labelled.rows[i] for i in chosen], dropped)
+
+    rest = [i for i in range(len(labelled.rows)) if i not in apart]
+    return those(rest, labelled.dropped), those(sorted(apart), [])
+
+
+def drawn_apart(classes: Sequence[str], share: float, seed: int) -> set[int]:
+    """The numbers of the items that `held_out` keeps, by the class of each."""
     if not 0.0 < share < 1.0:
         raise ValueError(f"the share to hold out lies between 0 and 1, not {share}")
     of_class: dict[str, list[int]] = {}
-    for i, (_, _, label) in enumerate(labelled.rows):
+    for i, label in enumerate(classes):
         of_class.setdefault(label, []).append(i)
     chance = np.random.default_rng(seed)
     apart: set[int] = set()
@@ -311,9 +331,4 @@ def held_out(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Lab
         # Rounded by chance, or classes of a few items would never be held out.
         count = min(len(places) - 1, int(share * len(places) + chance.random()))
         apart.update(chance.permutation(places)[:count].tolist())
-
-    def those(chosen: Iterable[int], dropped: list[tuple[str, int, str]]) -> Labelled:
-        return Labelled(labelled.name, [labelled.rows[i] for i in chosen], dropped)
-
-    rest = [i for i in range(len(labelled.rows)) if i not in apart]
-    return those(rest, labelled.dropped), those(sorted(apart), [])
+    return apart

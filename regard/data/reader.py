@@ -6,14 +6,16 @@ Only `\\n` or `\\r\\n` ends a line: a form feed, U+0085 or U+2028 within a sente
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from regard.data.header import Header, header_of
+from regard.data.json_lines import parse_object
 from regard.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
@@ -47,10 +49,10 @@ class RawPair:
 def raw_lines(path: Path) -> Iterator[bytes]:
     """Lines without `\\n`; a `\\r` before it is still there. A final `\\n` does not begin another line.
 
-    UsageError for what is no readable text file.
+    A pipe is read as it comes, and but once: see `refuse_pipe`. UsageError for what is no readable text file.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115 - the with below closes it
+        file = cast(BufferedReader, open(path, "rb", buffering=CHUNK))  # noqa: SIM115 - the with below closes it
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist: check the path") from error
     except IsADirectoryError as error:
@@ -58,7 +60,7 @@ def raw_lines(path: Path) -> Iterator[bytes]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     with file:
-        start = file.read(CHUNK)
+        start = file.peek()  # what can be looked at without reading it, as a pipe cannot be wound back
         if not start:
             raise UsageError(f"{path} is empty: give a file with one item a line")
         _refuse_compressed(start, str(path))
@@ -66,10 +68,24 @@ def raw_lines(path: Path) -> Iterator[bytes]:
             raise UsageError(f"{path} is UTF-16: save it as UTF-8")
         if start.count(0) > max(8, len(start) // 100):
             raise UsageError(f"{path} is a binary file: give UTF-8 text with one item a line")
-        file.seek(0)
         for number, line in enumerate(file):
             line = line.removesuffix(b"\n")
             yield line.removeprefix(BOM) if number == 0 else line
+
+
+def is_pipe(path: Path | str) -> bool:
+    """Whether this names a pipe: `/dev/stdin` behind one, `<(…)` of a shell, or what mkfifo makes."""
+    try:
+        return Path(path).is_fifo()
+    except OSError:  # it may not be looked at, or its name is too long for a file's
+        return False
+
+
+def refuse_pipe(path: Path | str) -> None:
+    """UsageError for a pipe where a file is read more than once. Nothing is read of it: a named one would stand still
+    at the second time, and another would seem empty."""
+    if is_pipe(path):
+        raise UsageError(f"{path} is a pipe, and this is read more than once: write it to a file first")
 
 
 def _refuse_compressed(start: bytes, name: str | None = None) -> None:
@@ -133,6 +149,18 @@ class TextPairs:
 
 
 @dataclass(frozen=True)
+class PipedPairs(TextPairs):
+    """Two line-aligned files of which one is a pipe at least, or both: what is read is kept, for a second time."""
+
+    _read: list[RawPair] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[RawPair]:
+        if not self._read:
+            self._read.extend(super().__iter__())
+        return iter(self._read)
+
+
+@dataclass(frozen=True)
 class TablePairs:
     """One file with both sides: `.tsv` or `.csv` (the first two columns, or those that a header calls source and
     target, or so: see `header.SIDES`), or `.jsonl` (keys source and target)."""
@@ -155,6 +183,7 @@ class TablePairs:
 
     def first_cells(self) -> list[str]:
         """The cells of the first line of a `.tsv` or a `.csv`."""
+        refuse_pipe(self.data)
         if self.data.suffix.lower() == ".csv":
             return next(row for _, row in self._csv_rows())
         return [cell.decode("utf-8", "replace") for cell in next(raw_lines(self.data)).removesuffix(b"\r").split(b"\t")]
@@ -164,6 +193,10 @@ class TablePairs:
         return header_of(self.first_cells()) if self.columns else None
 
     def __iter__(self) -> Iterator[RawPair]:
+        if is_pipe(self.data):  # whose name says nothing of what it holds, and in which no header can be looked for
+            raise UsageError(
+                f"{self.data} is a pipe, and no table: write it to a file first, named .tsv, .csv or .jsonl"
+            )
         match self.data.suffix.lower():
             case ".tsv":
                 return self._tsv()
@@ -230,18 +263,14 @@ class TablePairs:
             if not line.strip():
                 yield RawPair(number, b"", b"")
                 continue
-            try:
-                row = json.loads(line.decode("utf-8", "surrogateescape"))
-            except (ValueError, RecursionError) as error:
-                raise UsageError(
-                    f"{self.data}, line {number} is not JSON ({error}): write one object a line"
-                ) from error
+            # Broken bytes within a text are the doctor's: they cost the pair, not the file.
+            text, where = line.decode("utf-8", "surrogateescape"), f"{self.data}, line {number}"
+            lacks = 'has no text under "{}": every line needs source and target'
+            row = parse_object(text, where, lacks.format("source"))
             sides = []
             for key in ("source", "target"):
-                if not isinstance(row, dict) or not isinstance(row.get(key), str):
-                    raise UsageError(
-                        f'{self.data}, line {number} has no text under "{key}": every line needs source and target'
-                    )
+                if not isinstance(row.get(key), str):
+                    raise UsageError(f"{where} {lacks.format(key)}")
                 sides.append(_bytes(row[key]))
             yield RawPair(number, *sides)
 

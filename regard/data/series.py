@@ -10,7 +10,7 @@ import math
 import re
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -24,6 +24,7 @@ COLUMNS = 256  # that a series may have; more are a mistake, or too many to be f
 TIMES = ("time", "date", "datetime", "timestamp", "ds")
 _TIME = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:([T ])(\d\d):(\d\d)(?::(\d\d))?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_SEPARATOR = re.compile(r'"?sep=([;,|:\t])"?\s*', re.IGNORECASE)
 _NONE = ("", "na", "n/a", "nan", "null", "none", "-", "?")
 _DAY = 86400
 
@@ -108,8 +109,9 @@ def read_series(
     """The series in the lines of a CSV file. `time` names the column of times: else the first that is called time, date,
     datetime, timestamp or ds, else the first. `columns` are those of numbers; else all others.
 
-    The header's separator is a comma, a semicolon or a tab; only beside a comma does a decimal comma not do.
-    UsageError names the line.
+    The header's separator is a comma, a semicolon or a tab, or what a line `sep=…` of a spreadsheet program before it
+    says; only beside a comma does a decimal comma not do. Where lines end with `\\r` alone, as those of old programs do,
+    it ends them. UsageError names the line.
     """
     rows = _rows(name, lines)
     _, header, separator = rows[0]
@@ -149,12 +151,15 @@ def read_series(
 def _rows(name: str, lines: Iterable[str]) -> list[tuple[int, list[str], str]]:
     """The number, the cells and the separator of each line that is not blank, the header first."""
     rows: list[tuple[int, list[str], str]] = []
-    separator = ","
-    for number, line in enumerate(lines, start=1):
+    separator, told = ",", False
+    for number, line in enumerate(_ended(lines), start=1):
         text = line.removeprefix("\ufeff") if number == 1 else line
         if not text.strip():
             continue
-        if not rows:
+        if not rows and not told and (found := _SEPARATOR.fullmatch(text)) is not None:
+            separator, told = found[1], True
+            continue
+        if not rows and not told:
             separator = max("\t;,", key=text.count)
         try:
             cells = next(csv.reader([text], delimiter=separator, strict=True))
@@ -164,6 +169,12 @@ def _rows(name: str, lines: Iterable[str]) -> list[tuple[int, list[str], str]]:
     if not rows:
         raise UsageError(f"{name} is empty: give a CSV file with a header, a column of times and columns of numbers")
     return rows
+
+
+def _ended(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, of which the first is the whole file where only `\\r` ends one."""
+    for number, line in enumerate(lines):
+        yield from line.removesuffix("\r").split("\r") if number == 0 else [line]
 
 
 def _places(name: str, header: list[str], time: str | None, columns: Sequence[str] | None) -> tuple[int, list[int]]:

@@ -24,7 +24,7 @@ from regard.evaluation.alignment import (
 from regard.evaluation.by_length import BOUNDS, LengthBucket, by_length
 from regard.evaluation.moses import TokenizedBleu, moses_tokens, tokenized_bleu
 from regard.evaluation.resampling import score
-from regard.evaluation.score import RESAMPLES, SEED, Measured, Metric, Score
+from regard.evaluation.score import RESAMPLES, SEED, FineScore, Measured, Metric, Score
 from regard.evaluation.segmentation import bleu_for, script_of_language, ter_for
 from regard.evaluation.significance import Method, PairedResult, paired_test
 from regard.evaluation.strings import (
@@ -51,6 +51,7 @@ __all__ = [
     "CharacterErrorRate",
     "Chrf",
     "ExactMatch",
+    "FineScore",
     "Gold",
     "Heuristic",
     "ItemErrorRate",

@@ -42,6 +42,14 @@ class Score:
         return asdict(self)
 
 
+class FineScore(Score):
+    """A number whose third decimal counts."""
+
+    def __str__(self) -> str:
+        text = f"{self.name} {self.value:.3f}"
+        return text if self.low is None or self.high is None else f"{text} [{self.low:.3f}, {self.high:.3f}]"
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What a metric found in N sentences, before it is one number.

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from regard.attention import Attend
 from regard.attention.pooling import HierarchicalPooling, SelfAttentivePooling, cleared, vector
 from regard.batch import EOS, UNK, within
 from regard.dropout import Dropout
-from regard.layers import Embedding
+from regard.layers import Embedding, Recurrent
+from regard.models.captioning import GridEncoder, GridMemory
 from regard.state import Memory
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures, beyond which a few validation items would decide alone
@@ -139,13 +140,34 @@ class _Classifies(nn.Module):
         return found
 
     def _ids(self, batch: Sources) -> Tensor:
-        """The source; in training some of its words are unknown (Iyyer et al. 2015), never the end of a text."""
+        """The source; in training some of its words are unknown (Iyyer et al. 2015), never the end of a text or of a
+        sentence."""
         source = batch.source
         if not self.training or self.word_dropout == 0.0 or source.dtype != torch.long:
             return source
         lost = torch.rand(source.shape, device=source.device) < self.word_dropout
         inside = within(batch.source_lengths - 1, source.shape[1])
-        return source.masked_fill(lost & inside, UNK)
+        return source.masked_fill(lost & inside & (source != EOS), UNK)
+
+
+class PlaceEncoder(GridEncoder):
+    """A `GridEncoder` as the encoder of a `Classifier`: all places of a picture are real, so lengths say nothing."""
+
+    def forward(self, images: UInt8[Tensor, "B H W C"], lengths: Int[Tensor, " B"] | None = None) -> GridMemory:
+        return super().forward(images)
+
+
+class Context(nn.Module):
+    """A recurrent network as `HierarchicalPooling` asks for one: `[N, T, D]` to `[N, T, E]`. A row of the mask is True
+    up to a length."""
+
+    def __init__(self, layers: Recurrent, *, dropout: float) -> None:
+        super().__init__()
+        self.layers = layers
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "N T D"], mask: Bool[Tensor, "N T"] | None) -> Float[Tensor, "N T E"]:
+        return self.dropout(self.layers(x, lengths=None if mask is None else mask.sum(dim=-1))[0])
 
 
 class Classifier(_Classifies):
@@ -211,7 +233,7 @@ class HierarchicalClassifier(_Classifies):
         embedding: Embedding,
         pooling: HierarchicalPooling,
         output: nn.Module,
-        ends: Sequence[int],
+        ends: Sequence[int] = (),
         *,
         longest: int = 64,
         dropout: float = 0.0,
@@ -232,11 +254,19 @@ class HierarchicalClassifier(_Classifies):
     def weights(self, batch: Sources) -> Float[Tensor, "B 1 S"]:
         """A word's weight in its sentence times that of its sentence in the text: a row sums to 1. No gradient."""
         with torch.inference_mode():
-            words, mask, places = self._sentences(batch)
-            of_words, of_sentences = self.pooling.weights(words, mask)
-            product = (of_words * of_sentences[..., None]).flatten(1).float()
-            inside = within(batch.source_lengths, batch.source.shape[1])
-            return product.gather(1, places).masked_fill(~inside, 0.0)[:, None]
+            of_words, of_sentences, number = self.levels(batch)
+            return (of_words * of_sentences.gather(1, number))[:, None]
+
+    @torch.inference_mode()
+    def levels(self, batch: Sources) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B N"], Int[Tensor, "B S"]]:
+        """The weight of each word in its sentence, that of each sentence in its text, and the number of the sentence,
+        from 0, that each word is in. A sentence's words sum to 1, and so do a text's sentences; beyond a length and
+        beyond the last sentence there are zeros."""
+        words, mask, places = self._sentences(batch)
+        of_words, of_sentences = self.pooling.weights(words, mask)
+        inside = within(batch.source_lengths, batch.source.shape[1])
+        each = of_words.flatten(1).float().gather(1, places).masked_fill(~inside, 0.0)
+        return each, of_sentences.float(), places // words.shape[2]
 
     def _sentences(self, batch: Sources) -> tuple[Float[Tensor, "B N W D"], Bool[Tensor, "B N W"], Int[Tensor, "B S"]]:
         """The words by sentence, which of them are there, and the place of each token in the flattened `N · W`."""

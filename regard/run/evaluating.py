@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.data import Diagnosis, TablePairs, TextPairs, examine, kept
+from regard.data.reader import PipedPairs, is_pipe
 from regard.errors import UsageError
 from regard.evaluation import Bleu, LengthBucket, PairedResult, Score, TokenizedBleu, by_length, paired_test, score
 from regard.evaluation.moses import moses_language
@@ -58,7 +59,7 @@ def evaluation_pairs(source: Path | None, target: Path | None, data: Path | None
         return TablePairs(data)
     if source is None or target is None:
         raise UsageError("give --source FILE and --target FILE, or --data FILE")
-    return TextPairs(source, target)
+    return (PipedPairs if is_pipe(source) or is_pipe(target) else TextPairs)(source, target)
 
 
 def evaluate(

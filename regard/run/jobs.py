@@ -7,7 +7,7 @@ from rich.console import Console
 from regard.config import task_of
 from regard.run.autoencoder.job import AutoencoderJob
 from regard.run.captioning.job import CaptioningJob
-from regard.run.classification import ClassificationJob
+from regard.run.classification import begin as begin_classification
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.forecasting.job import ForecastingJob
@@ -24,7 +24,7 @@ def begin(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: 
         case "translation":
             return TranslationJob.begin(tree, folder, console, origin, resume)
         case "classification":
-            return ClassificationJob.begin(tree, folder, console, origin, resume)
+            return begin_classification(tree, folder, console, origin, resume)
         case "autoencoder":
             return AutoencoderJob.begin(tree, folder, console, origin, resume)
         case "captioning":

@@ -7,9 +7,10 @@ from typing import Any
 
 from regard.config import Recipe
 from regard.config.autoencoder import AutoencoderRecipe
+from regard.config.classification import ClassificationRecipe
 from regard.run.autoencoder.job import PictureModel
 from regard.run.captioning.model import CaptionModel
-from regard.run.classification import ClassifierModel
+from regard.run.classification import load as load_classifier
 from regard.run.folder import RunFolder
 from regard.run.forecasting.model import ForecastModel
 from regard.run.language.causal import LanguageModel
@@ -36,6 +37,8 @@ def examples(run: Path) -> list[str]:
     each = EXAMPLES[recipe.task]
     if isinstance(recipe, AutoencoderRecipe) and recipe.data.noise is not None:
         each = ("denoise {run} NOISY.png CLEAN.png", *each[1:])
+    if isinstance(recipe, ClassificationRecipe) and recipe.reads_pictures:
+        each = ("show {run} PICTURE", "predict {run} PICTURES.txt")
     if isinstance(recipe, Recipe) and recipe.model.kind == "hidden-markov":  # which aligns, and does not translate
         each = ("align {run} --source FILE --target FILE",)
     return ["regard " + command.format(run=run) for command in each]
@@ -49,7 +52,7 @@ def load(run: str | Path, device: str = "auto") -> Any:
         case "captioning":
             return CaptionModel.load(run, device)
         case "classification":
-            return ClassifierModel.load(run, device)
+            return load_classifier(run, device)
         case "forecasting":
             return ForecastModel.load(run, device)
         case "language-model":

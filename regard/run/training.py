@@ -33,7 +33,7 @@ from regard.training.tensorboard import TensorBoard
 # What the speed of a training is said in, where its batches count something else than the tokens that are said.
 COUNTED = {
     "autoencoder": "pictures",
-    "classification": "texts",
+    "classification": "items",
     "forecasting": "forecast steps",
     "visual-question": "questions",
 }

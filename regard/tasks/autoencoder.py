@@ -22,6 +22,8 @@ from regard.models.autoencoder import Autoencoder, to_bytes, to_unit
 from regard.models.codec import compress, decompress
 from regard.training.loop import Loss
 
+SSIM_WINDOW = 11  # pixels each way, as in the paper
+
 
 def loss(model: Autoencoder, batch: PictureBatch) -> Loss:
     """The mean squared error of a picture's pixels, summed over the pictures. Where the batch has noise, the model sees
@@ -54,7 +56,11 @@ def psnr(pictures: Float[Tensor, "B C H W"], truth: Float[Tensor, "B C H W"]) ->
 
 
 def ssim(
-    pictures: Float[Tensor, "B C H W"], truth: Float[Tensor, "B C H W"], *, window: int = 11, sigma: float = 1.5
+    pictures: Float[Tensor, "B C H W"],
+    truth: Float[Tensor, "B C H W"],
+    *,
+    window: int = SSIM_WINDOW,
+    sigma: float = 1.5,
 ) -> Float[Tensor, " B"]:
     """Structural similarity (Wang et al. 2004, eq. 13), the mean over every window that lies within the picture: 1 for
     the same picture. The window is Gaussian and sums to 1, `K1 = 0.01`, `K2 = 0.03`; channels are taken one by one."""
@@ -82,10 +88,11 @@ def ssim(
 
 @dataclass(frozen=True)
 class Quality:
-    """Means over pictures: PSNR in decibels, SSIM, and the bytes of a file, where there is one."""
+    """Means over pictures: PSNR in decibels, SSIM from 0 to 1, and the bytes of a file, where there is one. Pictures that
+    are smaller than the window of SSIM have none."""
 
     psnr: float
-    ssim: float
+    ssim: float | None
     bytes: float | None = None
 
     @classmethod
@@ -96,7 +103,8 @@ class Quality:
         sizes: Sequence[int] | None = None,
     ) -> Quality:
         size = None if sizes is None else sum(sizes) / len(sizes)
-        return cls(float(psnr(pictures, truth).mean()), float(ssim(pictures, truth).mean()), size)
+        like = float(ssim(pictures, truth).mean()) if min(truth.shape[-2:]) >= SSIM_WINDOW else None
+        return cls(float(psnr(pictures, truth).mean()), like, size)
 
 
 # --- what simpler ways make of it -------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from regard.batch import EOS, rectangle
 from regard.data.labels import ClassificationBatch, Labels
+from regard.data.picture_labels import LabelledPictureBatch, LabelledPictureBatches
 from regard.errors import UsageError
 from regard.evaluation.classification import Accuracy, MacroF1
 from regard.evaluation.score import Metric
@@ -22,6 +23,7 @@ from regard.training.loop import Loss
 from regard.wide import wide
 
 Model = Classifier | HierarchicalClassifier
+Labelled = ClassificationBatch | LabelledPictureBatch
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,7 @@ class Prediction:
         return [(self.labels.names[i], float(self.probabilities[i])) for i in order]
 
 
-def loss(
-    model: Model, batch: ClassificationBatch, *, smoothing: float = 0.0, penalty: float = 0.0, r_drop: float = 0.0
-) -> Loss:
+def loss(model: Model, batch: Labelled, *, smoothing: float = 0.0, penalty: float = 0.0, r_drop: float = 0.0) -> Loss:
     """Label-smoothed cross-entropy (Szegedy et al. 2016), summed over the items.
 
     In training alone `penalty` times `‖A Aᵀ − I‖_F²` is added, which keeps the looks of a self-attentive pooling apart
@@ -59,7 +59,7 @@ def loss(
     return Loss(total, likelihood, len(batch))
 
 
-def _read(model: Model, batch: ClassificationBatch, penalty: float) -> tuple[Float[Tensor, "B C"], Tensor]:
+def _read(model: Model, batch: Labelled, penalty: float) -> tuple[Float[Tensor, "B C"], Tensor]:
     """Logits, and what is asked beside the likelihood."""
     nothing = torch.zeros((), device=batch.labels.device)
     if not penalty or not model.training:
@@ -97,7 +97,7 @@ def logits_of(
     return torch.cat(found), torch.cat(labels), torch.cat(rows)
 
 
-def calibrated(model: Model, batches: Iterable[ClassificationBatch]) -> float:
+def calibrated(model: Model, batches: Iterable[Labelled]) -> float:
     """Fits the model's temperature to items that were not trained on (Guo et al. 2017), and returns it."""
     logits, labels, _ = logits_of(model, batches)
     return model.calibrate(logits, labels)
@@ -109,13 +109,25 @@ def predict(
     """A prediction for each source (ids without special tokens), in the order given."""
     found: list[Prediction | None] = [None] * len(sources)
     for chosen, batch in _batched(model, sources, batch_tokens):
-        with torch.inference_mode():
-            # Rounded once at the end, the probabilities of a thousand classes still sum to 1.
-            rows = model.probabilities(model(batch).double()).cpu().numpy()
-        for i, probabilities in zip(chosen, rows, strict=True):
-            best = int(probabilities.argmax())
-            found[i] = Prediction(labels.names[best], float(probabilities[best]), probabilities, labels)
+        for i, prediction in zip(chosen, _predictions(model, labels, batch), strict=True):
+            found[i] = prediction
     return [each for each in found if each is not None]
+
+
+def predict_pictures(
+    model: Classifier, labels: Labels, pictures: UInt8[np.ndarray, "N H W C"], *, batch: int = 256
+) -> list[Prediction]:
+    """A prediction for each picture, in the order given."""
+    return [each for some in _pictures(model, pictures, batch) for each in _predictions(model, labels, some)]
+
+
+def _predictions(model: Model, labels: Labels, batch: Labelled) -> Iterable[Prediction]:
+    with torch.inference_mode():
+        # Rounded once at the end, the probabilities of a thousand classes still sum to 1.
+        rows = model.probabilities(model(batch).double()).cpu().numpy()
+    for probabilities in rows:
+        best = int(probabilities.argmax())
+        yield Prediction(labels.names[best], float(probabilities[best]), probabilities, labels)
 
 
 def look(
@@ -128,6 +140,35 @@ def look(
         for i, row in zip(chosen, weights, strict=True):
             found[i] = row[:, : len(sources[i]) + 1]
     return found
+
+
+def look_at_pictures(
+    model: Classifier, pictures: UInt8[np.ndarray, "N H W C"], *, batch: int = 256
+) -> Float[np.ndarray, "N hops rows columns"]:
+    """What each place of each picture gives to its class, hop by hop."""
+    grid = model.encoder.vision.grid(*pictures.shape[1:3])  # type: ignore[operator, union-attr]
+    found = [model.weights(some).cpu().numpy() for some in _pictures(model, pictures, batch)]
+    weights = np.concatenate(found)
+    return weights.reshape(*weights.shape[:2], *grid)
+
+
+def levels(
+    model: HierarchicalClassifier, source: Sequence[int]
+) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, " N"], Int[np.ndarray, " S"]]:
+    """Of one source: the weight of each token in its sentence, that of each sentence in the text, and the number of
+    each token's sentence, from 0."""
+    [(_, batch)] = _batched(model, [source], 1)
+    words, sentences, number = (each[0].cpu().numpy() for each in model.levels(batch))
+    return words, sentences, number
+
+
+def _pictures(model: Model, pictures: UInt8[np.ndarray, "N H W C"], batch: int) -> Iterable[LabelledPictureBatch]:
+    model.eval()
+    device = next(model.parameters()).device
+    if not len(pictures):
+        return
+    for each in LabelledPictureBatches(pictures, [0] * len(pictures), batch, 0, shuffle=False).epoch(0):
+        yield each.to(device)
 
 
 def _batched(

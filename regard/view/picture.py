@@ -18,14 +18,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from rich.cells import cell_len
 
 from regard.data.images import pillow
 from regard.errors import UsageError
-from regard.view.terminal import SHADES, cut, padded, visible
+from regard.view.terminal import SHADES, cut, padded, shades_told, visible
 
 DARK = 0.2  # what is left of the light where nothing is looked at
 _TILE, _GAP, _TEXT = 192, 12, 26  # pixels of a contact sheet
 _CELLS = 24  # columns of a picture in a terminal
+_MARKS = "·" + "".join(shade for _, shade in SHADES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +162,8 @@ def _scaled(map: PictureMap, most: int) -> tuple[int, int]:
 def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = True, cells: int = _CELLS) -> str:
     """The picture and each word's view of it side by side, two points a character cell (▀), in lines of `width` cells.
 
-    Without colour: for each word its weights in shades, a share of the word's largest.
+    Without colour: for each word its weights in shades, a share of the word's largest. Below stands what brightness or
+    shades mean, unless there is no word.
 
     Raises:
         UsageError: fewer than 8 cells for a picture, or a width that does not hold one.
@@ -181,7 +184,24 @@ def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = Tru
         labels = [padded(cut(visible(word), cells) if word else "", cells) for word, _ in row]
         shown += ["  ".join(labels).rstrip(), *("  ".join(parts) for parts in zip(*(d for _, d in row), strict=True))]
         shown.append("")
-    return "\n".join(shown[:-1])
+    return "\n".join([*shown, *_legend(width, color)] if map.words else shown[:-1])
+
+
+def _legend(width: int, color: bool) -> list[str]:
+    """In lines of `width` cells. The numbers are shares: those of the maps of words, which draw weights, are none."""
+    if color:
+        told, even = ["Bright: looked at most, each map for itself;"], "as it is: everywhere alike"
+    else:
+        told, even = [*shades_told(), "of each map's largest;"], "one shade: everywhere alike"
+    lines: list[str] = []
+    # A shade stays with its number, words may part.
+    for entry in [*told[:-1], *told[-1].split(), *even.split()]:
+        gap = "  " if entry[0] in _MARKS else " "
+        if lines and cell_len(lines[-1] + gap + entry) <= width:
+            lines[-1] += gap + entry
+        else:
+            lines.append(entry)
+    return lines
 
 
 def _blocks(pixels: UInt8[np.ndarray, "H W 3"]) -> list[str]:

@@ -81,9 +81,13 @@ def lines(map: AttentionMap, *, layer: int | None = None, head: int | None = Non
     )
 
 
+def shades_told(color: bool = False) -> list[str]:
+    """What each shade stands for, an entry a shade."""
+    return [f"· <{SHADES[0][0]:.2f}", *(f"{_paint(shade, color)} ≥{least:.2f}" for least, shade in SHADES)]
+
+
 def _legend(width: int, color: bool) -> str:
-    parts = [f"· <{SHADES[0][0]:.2f}", *(f"{_paint(shade, color)} ≥{least:.2f}" for least, shade in SHADES)]
-    return ("  " if width >= 44 else " ").join(parts)
+    return ("  " if width >= 44 else " ").join(shades_told(color))
 
 
 def _blocks(widths: Sequence[int], room: int) -> list[slice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,23 @@ def test_every_line_has_the_same_keys(options: list[str], tmp_path: Path, capsys
             "what is said first of an empty line is all"
         )
         assert len(full["nbest"]) == int(options[1]) and full["nbest"][0]["text"] == full["text"]
+
+
+def test_a_pipe_is_read_like_a_file(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    end, start = os.pipe()
+    os.write(start, Path(file).read_bytes())
+    os.close(start)
+    assert main(["predict", str(english_french()), f"/dev/fd/{end}", "--device", "cpu"]) == 0
+    os.close(end)
+    out = capsys.readouterr().out
+    assert main(["predict", str(english_french()), file, "--device", "cpu"]) == 0
+    assert out == capsys.readouterr().out and out.count("\n") == 2
+
+
+def test_training_does_not_wait_for_a_pipe_that_it_reads_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    words = ["--source", str(tmp_path / "fifo"), "--target", str(tmp_path / "fifo"), "--out", str(tmp_path / "run")]
+    assert main(["train", *words]) == 2
+    assert "fifo is a pipe, and this is read more than once: write it to a file first" in capsys.readouterr().err

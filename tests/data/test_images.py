@@ -22,7 +22,7 @@ from regard.data.images import (
     read_picture,
     read_picture_lines,
 )
-from regard.errors import RegardError, UsageError
+from regard.errors import MovingPicture, RegardError, UsageError
 
 DRAW = np.random.default_rng(0)
 COLOUR = DRAW.integers(0, 256, (7, 11, 3), dtype=np.uint8)
@@ -373,3 +373,19 @@ def test_arrays_that_are_none(tmp_path: Path) -> None:
     refused("is no .npz file")
     with pytest.raises(UsageError, match="is a folder"):
         read_npz(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["gif", "webp", "png"])
+def test_of_a_moving_picture_the_first_frame_is_read_and_said_to_be(tmp_path: Path, form: str) -> None:
+    path, shades = tmp_path / f"moving.{form}", (10, 120, 250)
+    first, *rest = [Image.new("L", (8, 6), shade) for shade in shades]
+    first.save(path, save_all=True, append_images=rest, lossless=True)
+    with pytest.warns(MovingPicture, match=r"moving\.\w+ has 3 frames: the first alone is read$"):
+        assert (read_picture(path) == 10).all()
+    first.save(tmp_path / f"still.{form}")
+    read_picture(tmp_path / f"still.{form}")  # a warning would be an error
+
+
+def test_a_preview_that_a_camera_puts_beside_its_picture_is_no_frame(tmp_path: Path) -> None:
+    Image.new("L", (8, 6), 10).save(tmp_path / "a.mpo", save_all=True, append_images=[Image.new("L", (8, 6), 99)])
+    assert read_picture(tmp_path / "a.mpo").shape == (6, 8, 3)

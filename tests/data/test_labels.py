@@ -83,6 +83,14 @@ def test_what_is_no_item_is_dropped_with_its_reason(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "x", "label": true}\n', 'line 1 has no "label"'),
         ("a.jsonl", b'["x", "y"]\n', 'line 1 has no "text"'),
         ("a.jsonl", b"{\n", "line 1 is not JSON"),
+        (
+            "a.jsonl",
+            b'{"text": "x", "label": "y"}\n{"text": "x", "text": "z", "label": "y"}\n',
+            'line 2 has the key "text" twice',
+        ),
+        ("a.jsonl", b'{"text": "x", "label": "y", "label": "y"}\n', 'line 1 has the key "label" twice'),
+        ("a.jsonl", b'{"image": "x.png", "label": "y"}\n', 'line 1 has an "image" and no "text"'),
+        ("a.npz", b"PK", "holds pictures, which are of a run with model.encoder"),
         ("a.jsonl", b'{"text": "\\ud800", "label": "y"}\n', "no line with both"),
     ],
 )

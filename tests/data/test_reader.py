@@ -6,7 +6,11 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regard.data import TablePairs, TextPairs, examine, kept, read_lines
-from regard.data.reader import raw_lines
+from regard.data.reader import is_pipe, raw_lines, refuse_pipe
 from regard.data.text import documents
 from regard.errors import UsageError
+from regard.run.evaluating import evaluation_pairs
 
 
 def rows(path: Path, content: bytes) -> list[tuple[int, bytes | None, bytes | None]]:
@@ -164,3 +169,50 @@ def test_a_document_of_an_office_program_is_to_be_saved_as_text(tmp_path: Path) 
     (tmp_path / "a.docx").write_bytes(b"PK\x03\x04\x14\x00\x06\x00")
     with pytest.raises(UsageError, match=r"a\.docx is a document of an office program: save it as UTF-8 text"):
         list(read_lines(tmp_path / "a.docx"))
+
+
+@contextmanager
+def piped(content: bytes) -> Iterator[Path]:
+    """What a shell makes of `<(…)`: a pipe that is written to while it is read."""
+    end, start = os.pipe()
+
+    def write() -> None:
+        with open(start, "wb") as file:
+            file.write(content)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield Path(f"/dev/fd/{end}")
+    finally:
+        os.close(end)
+        writer.join()
+
+
+def test_a_pipe_is_read_like_a_file() -> None:
+    content = b"\xef\xbb\xbfone\r\n\n\x0ctwo\n" + b"x" * 200_000 + b"\nlast"  # more than a pipe holds at a time
+    with piped(content) as path:
+        assert is_pipe(path)
+        assert list(read_lines(path)) == ["one", "", "\x0ctwo", "x" * 200_000, "last"]
+    for start, wrong in ((gzip.compress(b"a\n"), "gunzip"), ("a".encode("utf-16"), "UTF-16"), (b"", "is empty")):
+        with piped(start) as path, pytest.raises(UsageError, match=wrong):
+            list(read_lines(path))
+
+
+def test_what_is_read_of_pipes_is_kept_for_a_second_time(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"A\nB\nC\n")
+    with piped(b"a\nb\n\n") as source:
+        pairs = evaluation_pairs(source, tmp_path / "target", None)
+        diagnosis = examine(pairs)
+        assert [(line, reason) for _, line, reason in diagnosis.dropped] == [(3, "blank source")]
+        assert list(kept(pairs, diagnosis)) == [(1, "a", "A"), (2, "b", "B")]
+
+
+def test_a_pipe_that_cannot_be_read_twice_is_refused(tmp_path: Path) -> None:
+    fifo = tmp_path / "a.tsv"
+    os.mkfifo(fifo)  # which nobody writes to: whoever opens it waits for ever
+    assert is_pipe(fifo) and not is_pipe(tmp_path) and not is_pipe("x" * 5000) and not is_pipe("\0")
+    for use in (lambda: list(TablePairs(fifo)), lambda: TablePairs(fifo).header(), lambda: refuse_pipe(fifo)):
+        with pytest.raises(UsageError, match=r"a\.tsv is a pipe, and .*: write it to a file first"):
+            use()
+    refuse_pipe(tmp_path / "none")

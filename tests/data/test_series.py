@@ -125,3 +125,25 @@ def test_the_calendar_ends() -> None:
     series = read_series("x.csv", ["time,y", "9999-12-30,1", "9999-12-31,2"])
     with pytest.raises(UsageError, match="too near the year 9999"):
         series.going_on(1)
+
+
+ROWS = ["time;load", "2024-01-01;1,5", "2024-01-02;2"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "\ufeffsep=; ", "\nsep=;"])
+def test_a_line_of_a_spreadsheet_program_says_the_separator(first: str) -> None:
+    plain, series = read_series("x.csv", ROWS), read_series("x.csv", [*first.split("\n"), *ROWS])
+    np.testing.assert_array_equal(series.values, plain.values)
+    assert series.columns == ["load"] and series.times == plain.times
+    with pytest.raises(UsageError, match="line 4: 'x' in column 'load'"):
+        read_series("x.csv", ["sep=;", *ROWS[:2], "2024-01-02;x"])
+    # What it says counts more than what the header has most of.
+    assert read_series("x.csv", ["sep=|", "time|a;b;c", "2024|1", "2025|2"]).columns == ["a;b;c"]
+
+
+def test_lines_may_end_as_those_of_old_programs_do() -> None:
+    plain = read_series("x.csv", ROWS)
+    for whole in ("\r".join(ROWS), "\r".join(ROWS) + "\r", "sep=;\r" + "\r".join(ROWS)):
+        np.testing.assert_array_equal(read_series("x.csv", [whole]).values, plain.values)
+    with pytest.raises(UsageError, match="line 3: 'x' in column"):
+        read_series("x.csv", ["\r".join([*ROWS[:2], "2024-01-02;x"])])

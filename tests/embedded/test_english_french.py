@@ -70,3 +70,21 @@ def test_a_package_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr("regard.embedded.files", lambda _: tmp_path)
     with pytest.raises(RegardError, match="install Regard again"):
         english_french()
+
+
+def test_translate_demo_reads_a_file_that_is_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.en").write_text("They are watching.\n\nI don't know.\n", encoding="utf-8")
+    assert main(["translate", "--demo", "in.en"]) == 0
+    said = capsys.readouterr().out.split("\n")
+    assert (
+        said[0] in KNOWN["They are watching."] and said[1] == "" and said[2].replace("’", "'") in KNOWN["I don't know."]
+    )
+    for gone in ("none.txt", "no/where"):
+        assert main(["translate", "--demo", gone]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err == f"regard: {gone} does not exist: check the path, or write a text in its place\n"
+    for text in ("Hello.", "Wait for me at 3.30 or in.en"):
+        assert main(["translate", "--demo", text]) == 0 and capsys.readouterr().out.count("\n") == 1

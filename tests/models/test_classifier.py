@@ -14,13 +14,16 @@ from regard.attention.pooling import AttentivePooling, HierarchicalPooling, Self
 from regard.batch import EOS, UNK, rectangle
 from regard.data.labels import ClassificationBatch
 from regard.layers import Embedding, EncoderLayer, FeedForward, Recurrent, Sinusoidal
+from regard.layers.vision import ConvGrid
 from regard.models import RecurrentEncoder, TransformerEncoder
 from regard.models.classifier import (
     Classifier,
+    Context,
     HierarchicalClassifier,
     JoinedPooling,
     MaxPooling,
     MeanPooling,
+    PlaceEncoder,
     QueryPooling,
     calibrate,
     sentences,
@@ -216,6 +219,50 @@ def test_a_hierarchy_of_sentences_is_the_formula() -> None:
         assert float(weights[row].sum()) == pytest.approx(1, abs=1e-6)
     with pytest.raises(ValueError, match="a word or more"):
         HierarchicalClassifier(Embedding(V, 6), model.pooling, nn.Linear(4, C), [9], longest=0)
+
+
+def test_levels_are_the_two_factors_of_the_weights() -> None:
+    model = hierarchical().float().eval()
+    source, lengths = rectangle([[4, 5, 9, 6, EOS, 7, EOS], [8, EOS]])
+    these = ClassificationBatch(source, lengths, torch.zeros(2).long(), torch.zeros(2).long())
+    words, over, number = model.levels(these)
+    assert number[0].tolist() == [0, 0, 0, 1, 1, 2, 2] and number[1, :2].tolist() == [0, 0]
+    torch.testing.assert_close(model.weights(these)[:, 0], words * over.gather(1, number))
+    torch.testing.assert_close(over.sum(-1), torch.ones(2))
+    assert over[1].tolist() == [1.0, 0.0, 0.0] and not words[1, 2:].any()
+    for i, parts in enumerate(([(0, 3), (3, 5), (5, 7)], [(0, 2)])):
+        for begin, end in parts:
+            assert float(words[i, begin:end].sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_context_reads_each_row_to_its_end() -> None:
+    context = Context(Recurrent("gru", 3, 2, bidirectional=True), dropout=0.0).double()
+    x = torch.randn(3, 4, 3, dtype=torch.float64)
+    mask = torch.arange(4) < torch.tensor([4, 1, 3])[:, None]
+    found = context(x, mask)
+    for row, length in enumerate((4, 1, 3)):
+        torch.testing.assert_close(found[row, :length], context(x[row : row + 1, :length], None)[0])
+        assert (found[row, length:] == 0).all()
+
+
+def test_word_dropout_leaves_the_ends_of_sentences() -> None:
+    model = hierarchical().train()
+    model.word_dropout = 0.9
+    source, lengths = rectangle([[4, EOS] * 200])
+    these = ClassificationBatch(source, lengths, torch.zeros(1).long(), torch.zeros(1).long())
+    read = model._ids(these)
+    assert (read[0, 1::2] == EOS).all() and (read[0, ::2] == UNK).sum() > 150
+
+
+def test_a_picture_is_read_in_places() -> None:
+    encoder = PlaceEncoder(ConvGrid(1, [8, 8], 6), 6).eval()
+    images = torch.randint(255, (2, 9, 13, 1), dtype=torch.uint8)
+    memory = encoder(images, torch.tensor([9, 9]))
+    assert memory.values.shape == (2, 3 * 4, 6) and memory.lengths.tolist() == [12, 12]
+    torch.testing.assert_close(encoder(images).values, memory.values)
+    model = Classifier(encoder, MeanPooling(), nn.Linear(6, C))
+    pictures = ClassificationBatch(images, torch.full((2,), 9), torch.zeros(2).long(), torch.arange(2))
+    torch.testing.assert_close(model(pictures), model.output(memory.values.mean(dim=1)))
 
 
 def test_the_temperature_is_the_one_that_another_optimiser_finds() -> None:

@@ -364,3 +364,19 @@ def test_a_run_whose_files_changed_does_not_go_on(tmp_path: Path, capsys: pytest
     capsys.readouterr()
     assert train(tmp_path, tmp_path / "run", "--steps", "2", "--resume") == 2
     assert "or its pictures changed since the run" in capsys.readouterr().err
+
+
+def test_a_picture_of_a_list_that_cannot_be_read_is_named_with_its_line(
+    run: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    whole = min((corpus / "images").glob("*.png"))
+    for name in ("broken.png", "none.png"):
+        lines = f"{whole}\n\n{name}\n{name}\n"
+        (tmp_path / "list.txt").write_text(lines)
+        assert main(["predict", str(run), str(tmp_path / "list.txt")]) == 2
+        found = capsys.readouterr().err
+        assert found.startswith(f"regard: {tmp_path / 'list.txt'}, line 3: ") and f"{name} " in found
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+        assert main(["predict", str(run)]) == 2
+        assert capsys.readouterr().err.startswith(f"regard: standard input, line 3: {name} ")

@@ -214,6 +214,31 @@ def test_two_classifiers_are_tested_on_the_same_texts(
     assert "+0.0, p = 1.0000" in one and "macro-F1" in two
 
 
+def test_a_model_of_other_classes_is_no_model_to_test_against(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [line.split("\t") for line in (folder / "valid.tsv").read_text(encoding="utf-8").splitlines()]
+    other = tmp_path / "other.tsv"
+    other.write_text("".join(f"{text}\t{'good' if label == 'food' else label}\n" for text, label in rows))
+    train = ["--data", str(other), "--valid-data", str(other), "--steps", "1", *settings(SHARED)]
+    assert main(["train", *train, "--out", str(tmp_path / "good")]) == 0
+    capsys.readouterr()
+    data = ["--data", str(folder / "valid.tsv")]
+    line = next(i for i, (_, label) in enumerate(rows, start=1) if label == "food")
+    for arguments in ([], ["--json"]):
+        command = ["evaluate", str(folder / "run"), *data, "--against", str(tmp_path / "good"), *arguments]
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert not said.out and said.err.count("\n") == 1
+        assert f"run cannot be tested against good, which does not know all classes: {folder / 'valid.tsv'}" in said.err
+        assert f"line {line}: the class 'food' is none of the 3" in said.err
+    # Where both know what is asked for, their other classes do not matter.
+    shared = tmp_path / "shared.tsv"
+    shared.write_text("".join(f"{text}\t{label}\n" for text, label in rows if label != "food"), encoding="utf-8")
+    command = ["evaluate", str(folder / "run"), "--data", str(shared), "--against", str(tmp_path / "good")]
+    assert main(command) == 0 and "p = " in capsys.readouterr().out
+
+
 def test_options_of_other_tasks_are_refused_and_a_page_is_written(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

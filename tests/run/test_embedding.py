@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,17 @@ def test_standard_input(folder: Path, capsys: pytest.CaptureFixture[str], monkey
 
     monkeypatch.setattr("sys.stdin", Stdin())
     assert said(capsys, folder / "language-model", "-", "--word", "apple")["word"] == "apple"
+
+
+def test_a_pipe_is_read_like_a_file(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    end, start = os.pipe()
+    os.write(start, b"an apple fell\n\none apple\n")
+    os.close(start)
+    found = said(capsys, folder / "language-model", f"/dev/fd/{end}", "--word", "apple")
+    os.close(end)
+    (tmp_path / "lines.txt").write_text("an apple fell\n\none apple\n")
+    assert found == said(capsys, folder / "language-model", tmp_path / "lines.txt", "--word", "apple")
+    assert [each["line"] for each in found["sentences"]] == [1, 3]
 
 
 def test_bad_input_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from safetensors.torch import load_file
 import regard
 from regard.batch import BOS, EOS
 from regard.cli import main
+from regard.errors import UsageError
+from regard.evaluation import FineScore
 from regard.models.language_model import no_source
 from regard.run.language.causal import LanguageModel
 from regard.run.language.masked import MaskedLanguageModel
-from regard.run.language.model import FineScore, with_confidence
+from regard.run.language.model import with_confidence
 
 WHO, DOES, WHERE = ["the cat", "a dog", "my horse"], ["sleeps", "runs", "sings"], ["on the mat", "in the sea"]
 SHARED = [
@@ -169,6 +172,34 @@ def test_each_line_gives_one_line_that_begins_with_it(
     ]
     assert said[2].removeprefix("a dog runs ") in [f"{where} ." for where in WHERE]
     assert said[0] == said[4]
+
+
+@pytest.mark.parametrize("which", ["run", "recurrent"])
+@pytest.mark.parametrize("how", [[], ["--sample", "--temperature", "1", "--seed", "5"]])
+def test_what_is_streamed_is_what_is_said(
+    which: str,
+    how: list[str],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "in.txt").write_text("the cat\n\n a dog 猫 \nmy horse sings", encoding="utf-8")
+    call = ["predict", str(request.getfixturevalue(which)), str(tmp_path / "in.txt"), "--device", "cpu", *how]
+    capsys.readouterr()
+    assert main(call) == 0
+    whole = capsys.readouterr()
+    assert main([*call, "--stream"]) == 0
+    assert capsys.readouterr() == whole and whole.out.count("\n") == 4 and whole.err.startswith("line 3: 1 of 3 tokens")
+
+    def first(self: LanguageModel, *_: Any, **__: Any) -> Iterator[str]:
+        yield " begins"
+        assert "the cat begins" in capsys.readouterr().out, "what is said is seen before the rest is known"
+        raise UsageError("no more")
+
+    monkeypatch.setattr(LanguageModel, "stream", first)
+    assert main([*call, "--stream"]) == 2
+    assert main([*call, "--stream", "--jsonl"]) == 2 and "--stream prints words alone" in capsys.readouterr().err
 
 
 def test_many_unknown_tokens_are_said_beside_the_scores(

@@ -79,7 +79,7 @@ def begun(folder: Path, out: Path, *keys: str) -> ClassificationJob:
 def test_it_begins_with_the_very_encoder(folder: Path, tmp_path: Path) -> None:
     job = begun(folder, tmp_path / "run")
     stored = load_file(folder / "mlm" / "model.safetensors")
-    encoder = job.network.encoder.state_dict()
+    encoder = job.network.encoder.state_dict()  # type: ignore[union-attr]
     assert {f"encoder.{name}" for name in encoder} == {name for name in stored if name.startswith("encoder.")}
     assert all(torch.equal(tensor, stored[f"encoder.{name}"]) for name, tensor in encoder.items())
     mlm = regard.load(folder / "mlm")

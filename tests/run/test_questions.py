@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -153,6 +154,34 @@ def test_predict_looks_for_pictures_where_evaluate_does(
             asked.write_text(json.dumps({"image": name, "question": "What?", "answer": "red"}))
             assert main([*command, str(asked)]) == 2
             assert f"{asked}, line 1: {sentence}" in capsys.readouterr().err
+
+
+def test_questions_of_a_pipe_are_about_pictures_from_where_the_command_is_given(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = json.loads((folder / "asked.jsonl").read_text().splitlines()[0])
+    picture = Path(row["image"]) if Path(row["image"]).is_absolute() else folder / "images" / Path(row["image"]).name
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "here.png").write_bytes(picture.read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+    def of_pipe(command: list[str], image: str) -> tuple[int, str, str]:
+        end, start = os.pipe()
+        os.write(start, (json.dumps(row | {"image": image}) + "\n").encode())
+        os.close(start)
+        capsys.readouterr()
+        status = main([*command, f"/dev/fd/{end}"])
+        os.close(end)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    for image in ("here.png", "images/here.png"):
+        status, said, _ = of_pipe(["predict", str(folder / "run")], image)
+        assert status == 0 and said == of_pipe(["predict", str(folder / "run")], str(picture))[1] != ""
+        status, said, _ = of_pipe(["evaluate", str(folder / "run"), "--data"], image)
+        assert status == 0 and "1 questions about 1 pictures" in said
+    status, _, said = of_pipe(["evaluate", str(folder / "run"), "--data"], "gone.png")
+    assert status == 2 and "gone.png does not exist" in said
 
 
 def test_an_answer_of_two_lines_is_printed_on_one(folder: Path) -> None:
@@ -398,6 +427,8 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
     fails(["evaluate", str(folder / "run"), "--data", str(tmp_path / "bad.jsonl")], "line 1", "did you mean 'red'")
     fails(["show", str(folder / "run"), "what is red?"], "no picture with a question", "'shape.png what")
     fails(["show", str(folder / "run"), "none.png what is red?"], "none.png does not exist")
+    for blank in ("", " ", "  "):
+        fails(["show", str(folder / "run"), picture + blank], "is no picture with a question: write both")
     (tmp_path / "in.jsonl").write_text('\n{"image": "a.png"}\n')
     fails(["predict", str(folder / "run"), str(tmp_path / "in.jsonl")], "line 2", '"question"')
 

@@ -145,7 +145,7 @@ def test_no_line_of_a_terminal_is_too_wide(color: bool) -> None:
 
 def test_without_colour_the_weights_are_shades() -> None:
     drawn = draw_picture(made(["dog"], [0]), width=30, color=False, cells=10).split("\n")
-    assert drawn[0] == "dog" and drawn[1][0] == "█" and drawn[-1] == "·" * 10
+    assert drawn[0] == "dog" and drawn[1][0] == "█" and drawn[3] == "·" * 10
     assert draw_picture(PictureMap(GREY, [], np.zeros((0, 1, 1))), color=False) == ""
 
 
@@ -177,3 +177,24 @@ def test_other_wrong_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(UsageError, match=r"regard\[vision\]"):
         draw_picture(made(["a"], [0]), width=30)
+
+
+def test_the_legend_is_true_of_every_map() -> None:
+    weights = np.array([[[0.010, 0.0076, 0.0049]], [[0.5, 0.02, 0.13]]], dtype=np.float32)
+    seen = PictureMap(np.full((8, 24, 3), 99, dtype=np.uint8), ["small", "large"], weights)
+    *maps, legend = draw_picture(seen, width=100, color=False).split("\n")
+    expected = "· <0.05  ░ ≥0.05  ▒ ≥0.25  ▓ ≥0.50  █ ≥0.75 of each map's largest; one shade: everywhere alike"
+    assert legend == expected
+    least = {"·": 0.0, **{shade: float(number) for shade, number in re.findall(r"(\S) ≥(\S+)", legend)}}
+    most = {shade: min((number for number in least.values() if number > least[shade]), default=1.01) for shade in least}
+    for place in range(2):
+        light = seen.light(place, len(maps) - 2, 24)
+        for line, row in zip(maps[1:-1], light.tolist(), strict=True):
+            drawn = line[26 * place : 26 * place + 24]
+            assert all(least[shade] <= value < most[shade] for shade, value in zip(drawn, row, strict=True))
+    assert "█" in maps[1][:24] and "█" in maps[1][26:], "each has a largest, however small"
+    for width in (24, 40, 70):
+        text = draw_picture(seen, width=width, color=False).replace("\n", " ")
+        assert " ".join(expected.split()) in " ".join(text.split())
+    coloured = draw_picture(seen, width=100, color=True)
+    assert coloured.endswith("\nBright: looked at most, each map for itself; as it is: everywhere alike")

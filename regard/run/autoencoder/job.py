@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -17,17 +17,17 @@ from regard.config import recipe_of, write_toml
 from regard.config.autoencoder import AutoencoderRecipe, picture_preset
 from regard.data.pictures import PictureBatch, PictureBatches
 from regard.errors import RegardError, UsageError
-from regard.evaluation import RESAMPLES, SEED, Measured, Score
+from regard.evaluation import RESAMPLES, SEED, FineScore, Measured, Score
 from regard.evaluation.resampling import score_of
 from regard.models.autoencoder import Autoencoder, to_bytes, to_unit
 from regard.models.codec import compress
 from regard.run.autoencoder.model import PictureModel, new_network
-from regard.run.autoencoder.report import SSIM_WINDOW, held_out, noise_for
+from regard.run.autoencoder.report import held_out, noise_for
 from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.folder import RunFolder
 from regard.run.pictures import settled, training_pictures
 from regard.run.resuming import resumed
-from regard.tasks.autoencoder import loss, psnr, restore, ssim
+from regard.tasks.autoencoder import SSIM_WINDOW, loss, psnr, restore, ssim
 from regard.training.checkpoint import write_text
 from regard.training.loop import Loss
 
@@ -99,7 +99,8 @@ class AutoencoderJob:
         of = "" if noise is None else f"|noise:{noise[0]:g}-{noise[1]:g}"
         found = [_mean("PSNR", psnr(made, truth), f"decibels{of}")]
         if min(self.valid.shape[1:3]) >= SSIM_WINDOW:
-            found.append(_mean("SSIM", 100 * ssim(made, truth), f"percent|window:{SSIM_WINDOW}{of}"))
+            like = _mean("SSIM", ssim(made, truth), f"from 0 to 1|window:{SSIM_WINDOW}{of}")
+            found.append(FineScore(**asdict(like)))
         if noise is None:
             sizes = torch.tensor([len(compress(self.network, picture)) for picture in self.valid])
             found.append(_mean("bytes", sizes.double(), f"levels:{self.recipe.model.levels}"))

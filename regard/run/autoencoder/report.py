@@ -16,10 +16,9 @@ from regard.errors import UsageError
 from regard.evaluation import SEED
 from regard.models.autoencoder import Autoencoder, to_bytes, to_unit
 from regard.run.pictures import collection
-from regard.tasks.autoencoder import Components, Quality, compression, denoising, restore
+from regard.tasks.autoencoder import SSIM_WINDOW, Components, Quality, compression, denoising, restore
 
 HELD_OUT = 1000
-SSIM_WINDOW = 11
 # Principal components cost the cube of the lesser of pictures and numbers, and memory by their product.
 MOST_DIRECTIONS, MOST_NUMBERS = 2048, 50_000_000
 
@@ -56,7 +55,8 @@ class PictureReport:
             for name, row in rows.items():
                 exact = row.psnr >= 99.995
                 size = "" if not heads else f"{'–':>10}" if row.bytes is None else f"{row.bytes:>10.1f}"
-                lines.append(f"{name:{wide}}{'exact' if exact else f'{row.psnr:.2f}':>10}{row.ssim:>9.4f}{size}")
+                like = f"{'–' if row.ssim is None else f'{row.ssim:.4f}':>9}"
+                lines.append(f"{name:{wide}}{'exact' if exact else f'{row.psnr:.2f}':>10}{like}{size}")
         return "\n".join([*lines, *self.notes])
 
 
@@ -68,6 +68,10 @@ def report(network: Autoencoder, recipe: AutoencoderRecipe, name: str, data: Pat
     components = _components(recipe, images.shape[1:], notes)
     pictures = torch.from_numpy(np.array(images))
     height, width, channels = images.shape[1:]
+    if min(height, width) < SSIM_WINDOW:
+        notes.append(
+            f"no SSIM: it looks through a window of {SSIM_WINDOW}×{SSIM_WINDOW} pixels, which these do not fill"
+        )
     tables: dict[str, dict[str, Quality]] = {}
     if part.noise is None:
         tables["compressed"] = compression(network, pictures, components)

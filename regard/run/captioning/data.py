@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from regard.config.captioning import CaptionDataPart, CaptioningRecipe
 from regard.data import Tokenizer
 from regard.data.corpus import fingerprint
 from regard.data.images import PictureError, PictureLine, Shape, build_pictures, naming_lines, read_picture_lines
+from regard.data.json_lines import parse_object
 from regard.data.reader import raw_lines
 from regard.errors import RegardError, UsageError
 from regard.evaluation.captions import caption_words
@@ -123,7 +123,8 @@ def _sides(data: CaptionDataPart, seed: int) -> tuple[Captioned, Captioned, bool
 
 
 def _splits(path: Path) -> set[str | None]:
-    named = (json.loads(line).get("split") for line in raw_lines(path) if line.strip())
+    lines = ((f"{path}, line {number}", line) for number, line in enumerate(raw_lines(path), start=1) if line.strip())
+    named = (parse_object(line, where).get("split") for where, line in lines)
     return {name if name is None else str(name) for name in named}
 
 

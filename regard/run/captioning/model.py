@@ -17,6 +17,7 @@ from regard.build.captioning import captioner
 from regard.config.captioning import CaptioningRecipe
 from regard.data import Tokenizer, read_lines
 from regard.data.images import Shape, naming_lines, read_picture, read_picture_lines
+from regard.data.reader import refuse_pipe
 from regard.decoding import Hypothesis
 from regard.errors import UsageError
 from regard.evaluation import paired_test, score
@@ -183,6 +184,8 @@ class CaptionModel:
     ) -> Evaluation:
         """BLEU-1 to BLEU-4 and CIDEr-D over all captions of each picture in a JSONL file, or in one split of it.
         `against` is tested on the same pictures."""
+        if split is not None:
+            refuse_pipe(data)
         side = captioned(data, split)
         if split is not None:
             check_split(data, split)
@@ -203,9 +206,9 @@ class CaptionModel:
         )
 
 
-def pictures_in(file: str) -> Iterator[str]:
+def pictures_in(file: str, places: dict[Path, str] | None = None) -> Iterator[str]:
     """The pictures that a command names: `file` is a picture, a JSONL file of them, or a list with a path a line, which
-    counts from where the command is given or else from the list; "-" is a list on standard input."""
+    counts from where the command is given or else from the list; "-" is a list on standard input. Where those of a list stand in it is left in `places`."""
     path = Path(file)
     if file != "-" and path.suffix.lower() in ENDINGS:
         yield file
@@ -214,7 +217,10 @@ def pictures_in(file: str) -> Iterator[str]:
             yield str(line.image)
     else:
         folder = Path() if file == "-" else path.parent
-        for line in read_lines(file if file == "-" else path):
+        for number, line in enumerate(read_lines(file if file == "-" else path), start=1):
             name = line.strip()
             beside = folder / name
-            yield str(beside) if name and not os.path.exists(name) and os.path.exists(beside) else name
+            found = str(beside) if name and not os.path.exists(name) and os.path.exists(beside) else name
+            if places is not None and name:
+                places.setdefault(Path(found), f"{'standard input' if file == '-' else file}, line {number}")
+            yield found

@@ -17,6 +17,7 @@ from regard.data import Encoding, Tokenizer
 from regard.data.tokenizer import SPACE
 from regard.errors import UsageError
 from regard.models import TransformerEncoder
+from regard.models.classifier import HierarchicalClassifier
 from regard.models.language_model import TransformerLanguageModel, no_source
 from regard.run.classification import ClassifierModel
 from regard.run.language.causal import LanguageModel
@@ -138,6 +139,8 @@ def _parts(model: Any, run: str | Path) -> tuple[Any, Tokenizer, int]:
             return model.network, model.tokenizer, model.context - 1
         case Model():
             return model.network.encoder, model.source_tokenizer, model.recipe.data.max_length
+        case ClassifierModel() if isinstance(model.network, HierarchicalClassifier):
+            raise UsageError(f"{run} reads each sentence apart, with no encoder of its own: give a run that has one")
         case ClassifierModel():
             return model.network.encoder, model.tokenizer, model.recipe.data.max_length
         case _:

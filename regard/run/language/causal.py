@@ -20,11 +20,11 @@ from regard.config.language import LanguageModelRecipe, SayingPart
 from regard.data import Tokenizer
 from regard.data.text import TextCorpus
 from regard.decoding import Constraints, check_count, sample
-from regard.evaluation import Score
+from regard.evaluation import FineScore, Score
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
-from regard.run.language.model import FineScore, TextEvaluation, seen_weights, text_named, with_confidence, with_weights
+from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence, with_weights
 from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.run.lines import check_lines, unknown_note
 from regard.tasks import language_model
@@ -217,6 +217,16 @@ class LanguageModel:
                 print(f"line {number}: {note}", file=sys.stderr)
             text = each.whole.replace("\n", " ")
             yield json.dumps(each.to_json(), ensure_ascii=False) if jsonl else text
+
+    def said_at_once(self, lines: Iterable[str], how: How | None = None) -> Iterator[str]:
+        """What `said` gives, piece by piece as it is said, with the end of each line."""
+        for number, line in enumerate(lines):
+            if line.strip():
+                for note in unknown_note(self.tokenizer.encode_batch([line])[0]):
+                    print(f"line {number + 1}: {note}", file=sys.stderr)
+                yield line.strip()
+                yield from (piece.replace("\n", " ") for piece in self.stream(line, how, number=number))
+            yield "\n"
 
     def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
         """What `regard evaluate` prints."""

@@ -27,14 +27,6 @@ from regard.training.checkpoint import load_parameters, load_tensors
 N = TypeVar("N", bound=nn.Module)
 
 
-class FineScore(Score):
-    """A number whose third decimal counts."""
-
-    def __str__(self) -> str:
-        text = f"{self.name} {self.value:.3f}"
-        return text if self.low is None or self.high is None else f"{text} [{self.low:.3f}, {self.high:.3f}]"
-
-
 def with_confidence(
     score: Score, pieces: Float[np.ndarray, "P 3"], formula: Callable[[Float[np.ndarray, "R 3"]], np.ndarray]
 ) -> Score:

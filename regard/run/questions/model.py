@@ -19,6 +19,7 @@ from regard.build.visual_question import visual_question
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
 from regard.data.images import PictureError, build_pictures, naming_lines, picture_beside, read_picture
+from regard.data.json_lines import parse_object
 from regard.data.labels import Labels
 from regard.data.questions import Questions, read_questions
 from regard.data.relational import KINDS, RELATIONAL, generate
@@ -270,20 +271,15 @@ def picture_and_question(text: str) -> tuple[str, str]:
     """The two parts of `PICTURE.png question`."""
     words = text.split(" ")
     for end in range(1, len(words)):
-        if words[end - 1].lower().endswith(ENDINGS):
+        if words[end - 1].lower().endswith(ENDINGS) and any(words[end:]):
             return " ".join(words[:end]), " ".join(words[end:])
     raise UsageError(f"'{text[:60]}' is no picture with a question: write both, such as 'shape.png what colour is it?'")
 
 
 def _asked(name: str, number: int, line: str) -> tuple[Path, str]:
     where = f"{name}, line {number}"
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where} is not JSON ({error}): write one object a line") from error
     form = '{"image": "…", "question": "…"}'
-    if not isinstance(row, dict):
-        raise UsageError(f"{where} is no object: write {form}")
+    row = parse_object(line, where, f"is no object: write {form}")
     for key in ("image", "question"):
         if not isinstance(row.get(key), str):
             raise UsageError(f'{where}: "{key}" {"is no text" if key in row else "is missing"}: write {form}')

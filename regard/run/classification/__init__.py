@@ -1,0 +1,9 @@
+"""Classification: one class for each text, or for each picture."""
+
+from regard.run.classification.kinds import begin, load
+from regard.run.classification.model import ClassifierModel
+from regard.run.classification.picture_job import PictureClassificationJob
+from regard.run.classification.picture_model import PictureClassifier
+from regard.run.classification.text_job import ClassificationJob
+
+__all__ = ["ClassificationJob", "ClassifierModel", "PictureClassificationJob", "PictureClassifier", "begin", "load"]

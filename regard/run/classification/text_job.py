@@ -1,0 +1,149 @@
+"""The job of classifying texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from rich.console import Console
+
+from regard import build
+from regard.build.classifier import classifier
+from regard.config import write_toml
+from regard.config.classification import ClassificationRecipe
+from regard.config.reading import recipe_of
+from regard.data.labels import (
+    ClassificationBatch,
+    ClassificationBatches,
+    Labelled,
+    Labels,
+    held_out,
+    labelled_corpus,
+)
+from regard.errors import RegardError, UsageError
+from regard.evaluation import Score
+from regard.models.classifier import Classifier, HierarchicalClassifier
+from regard.run.beginning import make, refuse_overwriting, with_precision
+from regard.run.classification.data import labels_of, new_tokenizer, read, read_tokenizer, reader, write_dropped
+from regard.run.classification.model import ClassifierModel
+from regard.run.classification.reporting import validated
+from regard.run.corpus import Tree
+from regard.run.folder import RunFolder
+from regard.run.pretrained import Pretrained, Thawing
+from regard.run.resuming import resumed
+from regard.tasks import classification
+from regard.training.checkpoint import parameters_of, save_tensors, write_text
+from regard.training.loop import Loss
+
+HELD_OUT = 0.1  # of each class, where no validation files are given
+
+
+@dataclass
+class ClassificationJob:
+    recipe: ClassificationRecipe
+    network: Classifier | HierarchicalClassifier
+    batches: Thawing
+    valid: ClassificationBatches
+    gold: Labelled
+    finished: ClassifierModel
+    folder: RunFolder
+    items: int
+    apart: bool
+    what: str = "texts"
+    criterion: str = "valid_accuracy"
+    larger_is_better: bool = True
+
+    @classmethod
+    def begin(cls, tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Self:
+        recipe = _recipe(tree, folder, origin, resume)
+        begun = None if recipe.model.pretrained is None or folder.resumable else Pretrained(recipe.model.pretrained)
+        if begun is not None and not resume:
+            recipe = begun.fill(recipe)
+        data = recipe.data
+        items = read(data, "")
+        if items is None:
+            raise UsageError(f"{origin} names no data: give --source FILE --target FILE, or --data FILE")
+        labels = Labels.load(labels_of(folder)) if resume else Labels.of(items)
+        valid = read(data, "valid_")
+        given = valid is not None
+        if valid is None:
+            items, valid = held_out(items, HELD_OUT, recipe.seed)
+            console.print(f"no validation files were given: {len(valid.rows):,} texts are kept from training for it")
+        if not valid.rows:
+            raise RegardError(f"{items.name} has too few texts to keep some for validation: give --valid-data FILE")
+        make(folder)
+        if resume:
+            tokenizer = read_tokenizer(folder)
+        else:
+            tokenizer = begun.tokenizer() if begun is not None else new_tokenizer(recipe, items)
+            tokenizer.save(folder.tokenizer("source", True))
+            labels.save(labels_of(folder))
+        reads = reader(recipe, tokenizer)
+        corpus, apart = (labelled_corpus(of, reads, labels, max_length=data.max_length) for of in (items, valid))
+        write_dropped(folder, items, corpus.too_long, data.max_length, console)
+        if not resume:
+            recipe = with_precision(recipe, console)
+            write_text(folder.recipe, write_toml(recipe.model_dump(mode="json")))
+        console.print(f"{labels.size} classes, {tokenizer.size:,} {tokenizer.kind} in the vocabulary", highlight=False)
+        torch.manual_seed(recipe.seed)
+        network = classifier(recipe.model, tokenizer.size, labels.size)
+        if begun is not None and isinstance(network, Classifier):
+            begun.load_into(network.encoder)
+            console.print(f"the encoder is that of {begun.folder.path}", highlight=False)
+        network.to(build.device(recipe.training.device))
+        # What a hierarchy reads with is within its pooling, and none of it was there before.
+        body = network.encoder if isinstance(network, Classifier) else network.pooling
+        size = recipe.training.batch_tokens
+        return cls(
+            recipe,
+            network,
+            Thawing(ClassificationBatches(corpus, size, recipe.seed), body, recipe.model.frozen_epochs),
+            ClassificationBatches(apart, size, 0, shuffle=False),
+            valid,
+            ClassifierModel(network, tokenizer, labels, recipe, folder.path.name),
+            folder,
+            len(corpus),
+            not given,
+        )
+
+    def loss(self, batch: ClassificationBatch) -> Loss:
+        training = self.recipe.training
+        self.batches.set()
+        return classification.loss(
+            self.network,
+            batch,
+            smoothing=training.label_smoothing,
+            penalty=self.recipe.model.penalty,
+            r_drop=training.r_drop,
+        )
+
+    def validate(self) -> dict[str, float]:
+        return validated(self.network, self.valid.epoch(0))
+
+    def scores(self) -> list[Score]:
+        """With probabilities that were made honest on the same texts, as there are no others."""
+        classification.calibrated(self.network, self.valid.epoch(0))
+        save_tensors(self.folder.weights, parameters_of(self.network), {"format": "regard 1"})
+        return self.finished.scores(self.gold)[0]
+
+    def facts(self) -> Mapping[str, Any]:
+        return {
+            "scored_on": "held out from training" if self.apart else "validation set",
+            "sentences": len(self.gold.rows),
+            "classes": self.finished.labels.size,
+            "temperature": float(self.network.temperature),
+        }
+
+    def model(self) -> ClassifierModel:
+        return self.finished
+
+
+def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> ClassificationRecipe:
+    if not resume:
+        refuse_overwriting(folder)
+        return recipe_of(tree, origin, ClassificationRecipe)
+    recipe = folder.read_recipe()
+    assert isinstance(recipe, ClassificationRecipe)
+    return resumed(tree, folder, recipe, origin)
