@@ -29,8 +29,8 @@ SHOW: Tasks = {
     "beam": SEARCHING,
     **dict.fromkeys(("sample", "seed", "max_tokens"), ("language-model",)),
     **dict.fromkeys(("layer", "head"), LAYERED),
-    "html": (*LAYERED, "classification", PICTURES, "visual-question"),
-    "png": ("captioning", "forecasting", "visual-question", PICTURES),
+    "html": (*LAYERED, "classification", PICTURES, "visual-question", "autoencoder"),
+    "png": ("captioning", "forecasting", "visual-question", PICTURES, "autoencoder"),
     "nearest": ("translation",),
     "ensemble": ("translation",),
 }
@@ -46,7 +46,6 @@ EVALUATE: Tasks = {
 INSTEAD = {
     ("max_tokens", "translation"): "use --max-length-ratio",
     ("max_length_ratio", "captioning"): "use --max-tokens",
-    ("html", "autoencoder"): "use 'regard evaluate'",
     ("png", "translation"): "use --html",
     ("png", "language-model"): "use --html",
     ("png", "masked-language-model"): "use --html",

@@ -20,7 +20,7 @@ from regard.run.translation.model import Model
 
 # What to try first with a finished run of each task.
 EXAMPLES = {
-    "autoencoder": ("compress {run} IN.png OUT", "evaluate {run} --data FILE"),
+    "autoencoder": ("compress {run} IN.png OUT", "show {run} IN.png", "evaluate {run} --data FILE"),
     "captioning": ("show {run} PICTURE", "predict {run} PICTURES.txt"),
     "classification": ('show {run} "…"', "predict {run} FILE"),
     "forecasting": ("show {run} FILE.csv", "predict {run} FILE.csv"),

@@ -172,11 +172,23 @@ def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = Tru
     if not 8 <= cells <= width:
         raise UsageError(f"A picture of {cells} cells in a width of {width}: give a picture 8 cells or more, and room.")
     high, wide = map.picture.shape[:2]
-    lines = min(2 * cells, max(1, round(cells * high / wide / 2)))
-    tiles = [("", _blocks(map.sized(2 * lines, cells)))] if color else []
+    lines = text_lines(high, wide, cells)
+    tiles = [("", blocks(map.sized(2 * lines, cells)))] if color else []
     for number, word in enumerate(map.words):
-        drawn = _blocks(map.lit(number, 2 * lines, cells)) if color else _shades(map.light(number, lines, cells))
+        drawn = blocks(map.lit(number, 2 * lines, cells)) if color else shades(map.light(number, lines, cells))
         tiles.append((word, drawn))
+    shown = tiled(tiles, width, cells)
+    return "\n".join([*shown, *_legend(width, color)] if map.words else shown[:-1])
+
+
+def text_lines(height: int, width: int, cells: int) -> int:
+    """How many lines of text a picture takes that is so many cells wide: a cell is twice as high as it is wide."""
+    return min(2 * cells, max(1, round(cells * height / width / 2)))
+
+
+def tiled(tiles: Sequence[tuple[str, list[str]]], width: int, cells: int) -> list[str]:
+    """Drawn pictures of `cells` columns side by side under their names, in rows that `width` holds, each with an empty line
+    behind it."""
     across = max(1, (width + 2) // (cells + 2))
     shown = []
     for start in range(0, len(tiles), across):
@@ -184,7 +196,7 @@ def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = Tru
         labels = [padded(cut(visible(word), cells) if word else "", cells) for word, _ in row]
         shown += ["  ".join(labels).rstrip(), *("  ".join(parts) for parts in zip(*(d for _, d in row), strict=True))]
         shown.append("")
-    return "\n".join([*shown, *_legend(width, color)] if map.words else shown[:-1])
+    return shown
 
 
 def _legend(width: int, color: bool) -> list[str]:
@@ -204,7 +216,7 @@ def _legend(width: int, color: bool) -> list[str]:
     return lines
 
 
-def _blocks(pixels: UInt8[np.ndarray, "H W 3"]) -> list[str]:
+def blocks(pixels: UInt8[np.ndarray, "H W 3"]) -> list[str]:
     """Each cell shows two points: the upper in the colour of the character, the lower in that behind it."""
     return [
         "".join(
@@ -215,7 +227,8 @@ def _blocks(pixels: UInt8[np.ndarray, "H W 3"]) -> list[str]:
     ]
 
 
-def _shades(light: Float[np.ndarray, "H W"]) -> list[str]:
+def shades(light: Float[np.ndarray, "H W"]) -> list[str]:
+    """Shares from 0 to 1 as characters."""
     return [
         "".join(next((shade for least, shade in reversed(SHADES) if value >= least), "·") for value in row)
         for row in light.tolist()
@@ -276,12 +289,12 @@ def section(number: int, headline: str, map: PictureMap) -> tuple[str, str]:
     small = _scaled(map, 96)
     rows, columns = map.weights.shape[1:]
     name = f"p{number}"
-    once = [f"--picture: {_uri(map.sized(height, width))}"]
+    once = [f"--picture: {data_uri(map.sized(height, width))}"]
     styles = [f"#{name} .seen {{ aspect-ratio: {width} / {height}; }}\n#{name} > .seen {{ --light: var(--l0); }}\n"]
     labels = []
     for i, word in enumerate(["", *map.words]):
         light = np.ones(small) if i == 0 else DARK + (1 - DARK) * map.light(i - 1, *small)
-        once.append(f"--l{i}: {_uri(np.rint(255 * light).astype(np.uint8))}")
+        once.append(f"--l{i}: {data_uri(np.rint(255 * light).astype(np.uint8))}")
         styles.append(f"#{name} .w{i} {{ --light: var(--l{i}); }}\n")
         row, column = map.place(i - 1) if i else (0, 0)
         where = f"looks most at row {row + 1} of {rows}, column {column + 1} of {columns}" if i else "the picture"
@@ -299,7 +312,7 @@ def section(number: int, headline: str, map: PictureMap) -> tuple[str, str]:
     )
 
 
-def _uri(pixels: UInt8[np.ndarray, "H W ..."]) -> str:
+def data_uri(pixels: UInt8[np.ndarray, "H W ..."]) -> str:
     buffer = io.BytesIO()
     pillow().fromarray(pixels).save(buffer, format="PNG", optimize=True)
     return f"url(data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')})"

@@ -219,6 +219,54 @@ def test_a_file_that_no_run_or_another_one_made_is_named_and_nothing_is_written(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("out")]
 
 
+def test_it_shows_what_it_restores_what_is_lost_and_its_code(
+    run: Path, cleaner: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, picture, small = PictureModel.load(run), str(folder / "one.png"), tmp_path / "small"
+    view = model.view(picture)
+    panels = dict(view.panels)
+    assert list(panels) == ["the picture", "restored", "difference × 4", "code 1 of 1"]
+    assert main(["compress", str(run), picture, str(small)]) == 0
+    restored = model.decompress(small.read_bytes())
+    original = model.read(picture)
+    assert np.array_equal(panels["the picture"], original) and np.array_equal(panels["restored"], restored)
+    apart = 4 * np.abs(original.astype(int) - restored.astype(int))
+    assert np.array_equal(panels["difference × 4"], apart.clip(max=255)) and apart.any()
+    assert panels["code 1 of 1"].shape == (3, 3, 1)
+    assert (panels["code 1 of 1"].min(), panels["code 1 of 1"].max()) == (0, 255)
+    error = np.mean((original / 255 - restored / 255) ** 2)
+    assert (
+        f"one.png, 12×12 pixels: {len(small.read_bytes())} bytes, PSNR {-10 * np.log10(error):.1f} dB, SSIM"
+        in view.headline
+    )
+    capsys.readouterr()
+    png, page = tmp_path / "seen.png", tmp_path / "seen.html"
+    assert main(["show", str(run), picture, "--png", str(png), "--html", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert view.headline in out and "restored" in out and "█" in out and "·" in out
+    with Image.open(png) as made:
+        assert made.size[0] > 4 * 224
+    text = page.read_text(encoding="ascii")
+    assert text.count("<img") == 4 and "<script" not in text and "http:" not in text and "https:" not in text
+    cleaned = PictureModel.load(cleaner)
+    shown = cleaned.view(picture)
+    names = [name for name, _ in shown.panels]
+    assert names[1] == "without noise" and names[-1] == "code 4 of 4" and "bytes" not in shown.headline
+    assert np.array_equal(dict(shown.panels)["without noise"], cleaned.denoise(original))
+
+
+def test_pictures_of_any_shape_are_shown(run: Path, tmp_path: Path) -> None:
+    """One pixel has no SSIM, and a long one no room in the width."""
+    model = PictureModel.load(run)
+    for size in ((1, 1), (300, 7), (7, 300)):
+        Image.new("L", size, 90).save(tmp_path / "it.png")
+        view = model.view(tmp_path / "it.png")
+        assert ("SSIM" in view.headline) is (min(size) >= 11)
+        for color in (True, False):
+            drawn = model.shown(str(tmp_path / "it.png"), 20, color)
+            assert drawn.startswith(view.headline)
+
+
 def test_commands_for_text_say_which_ones_are_for_pictures(
     run: Path, cleaner: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,8 +274,9 @@ def test_commands_for_text_say_which_ones_are_for_pictures(
     text.write_text("one two\n")
     no_text = "bars is a run of autoencoder, which reads pictures and no text: use 'regard compress'"
     assert no_text in said_of(["predict", str(run), str(text)], capsys)
-    assert no_text in said_of(["show", str(run), "one two"], capsys)
-    assert "use 'regard denoise'" in said_of(["show", str(cleaner), "one two"], capsys)
+    assert "use 'regard denoise'" in said_of(["predict", str(cleaner), str(text)], capsys)
+    assert "one two does not exist" in said_of(["show", str(run), "one two"], capsys)
+    assert "text" in said_of(["show", str(run), str(text)], capsys)
     assert "give --data FILE.npz" in said_of(["evaluate", str(run), "--source", str(text)], capsys)
     assert "is a run of autoencoder" in said_of(
         ["align", str(run), "--source", str(text), "--target", str(text)], capsys
@@ -277,7 +326,10 @@ def test_fewer_training_pictures_than_components_are_said(folder: Path, tmp_path
 
 
 def test_what_to_try_is_what_a_run_can_do(run: Path, cleaner: Path) -> None:
-    assert examples(run) == [f"regard compress {run} IN.png OUT", f"regard evaluate {run} --data FILE"]
+    assert examples(run) == [
+        f"regard {words}"
+        for words in (f"compress {run} IN.png OUT", f"show {run} IN.png", f"evaluate {run} --data FILE")
+    ]
     assert examples(cleaner)[0] == f"regard denoise {cleaner} NOISY.png CLEAN.png"
 
 

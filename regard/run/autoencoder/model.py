@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from regard import build
 from regard.build.autoencoder import autoencoder
@@ -19,8 +20,11 @@ from regard.models.codec import MOST_PIXELS, compress, decompress
 from regard.run.autoencoder.report import PictureReport, report
 from regard.run.folder import RunFolder
 from regard.run.pictures import picture_for
-from regard.tasks.autoencoder import restore
-from regard.training.checkpoint import load_parameters, load_tensors
+from regard.tasks.autoencoder import Quality, restore
+from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.view.restored import RestoredPicture, draw_restored, restored_page, save_restored
+
+GAIN = 4  # of a difference that is shown
 
 
 class PictureModel:
@@ -66,9 +70,44 @@ class PictureModel:
         """`regard predict` has nothing to say of it."""
         raise self._no_text()
 
-    def shown(self, text: str, width: int, color: bool) -> str:
-        """Nor has `regard show`."""
-        raise self._no_text()
+    def view(self, path: Path | str) -> RestoredPicture:
+        """A picture file, what its small file restores or what is left of it without noise, how they differ, and the
+        channels of its code, each from its least number to its greatest."""
+        picture = self.read(path)
+        height, width = picture.shape[:2]
+        if self.recipe.data.noise is None:
+            small = self.compress(picture)
+            restored, name = self.decompress(small), "restored"
+            like = Quality.of(_batch(restored), _batch(picture))
+            near = f"{len(small):,} bytes, PSNR {like.psnr:.1f} dB" + (
+                "" if like.ssim is None else f", SSIM {like.ssim:.3f}"
+            )
+        else:
+            restored, name, near = self.denoise(picture), "without noise", "cleaned"
+        apart = np.abs(picture.astype(int) - restored.astype(int))
+        panels = [
+            ("the picture", picture),
+            (name, restored),
+            (f"difference × {GAIN}", (GAIN * apart).clip(0, 255).astype(np.uint8)),
+        ]
+        with torch.inference_mode():
+            code = self.network.code(to_unit(torch.from_numpy(np.array(picture))[None]))[0].float().cpu().numpy()
+        for number, channel in enumerate(code, start=1):
+            share = (channel - channel.min()) / max(float(np.ptp(channel)), 1e-9)
+            panels.append((f"code {number} of {len(code)}", np.rint(255 * share).astype(np.uint8)[..., None]))
+        return RestoredPicture(f"{Path(path).name}, {width}×{height} pixels: {near}", panels)
+
+    def shown(self, picture: str, width: int, color: bool) -> str:
+        """What `regard show` prints."""
+        return draw_restored(self.view(picture), width=width, color=color)
+
+    def save_picture(self, picture: str, path: Path) -> None:
+        """Writes it as PNG."""
+        save_restored(self.view(picture), path)
+
+    def save_page(self, picture: str, path: Path) -> None:
+        """Writes a page of it, which opens offline."""
+        write_text(path, restored_page(self.view(picture), self.name))
 
     def _no_text(self) -> UsageError:
         instead = "compress" if self.recipe.data.noise is None else "denoise"
@@ -98,6 +137,10 @@ class PictureModel:
                 f"most {MOST_PIXELS:,} pixels"
             )
         return to_bytes(restore(self.network, to_unit(torch.from_numpy(np.array(picture))[None])))[0].numpy()
+
+
+def _batch(picture: UInt8[np.ndarray, "H W C"]) -> Float[Tensor, "1 C H W"]:
+    return to_unit(torch.from_numpy(np.array(picture))[None])
 
 
 def new_network(recipe: AutoencoderRecipe) -> Autoencoder:
