@@ -105,9 +105,9 @@ def read_gold(
 ) -> list[Gold]:
     """The gold links of every sentence; `lengths` are the words of each source and target sentence.
 
-    Where `one_based` is None, the file tells: an index 0 anywhere says that it counts from 0; otherwise an index
-    that equals the length of its sentence says that it counts from 1. Where neither occurs it would be a guess
-    that shifts every link, so that it is asked for.
+    Where `one_based` is None, the file tells: an index 0 says that it counts from 0, one that equals the length of its
+    sentence that it counts from 1, and the more frequent of the two is believed. Where neither occurs it would be a
+    guess that shifts every link, so that it is asked for.
 
     Raises:
         UsageError: see `read_links`; and a `SettingError` where the file does not tell what it counts from.
@@ -317,22 +317,14 @@ def _link(
 
 
 def _counts_from_one(name: str, lines: Sequence[str], lengths: Sequence[Lengths], reverse: bool) -> bool:
-    any_link, zero, last = False, None, None
+    links = zeros = lasts = 0
     for number, (line, (source, target)) in enumerate(zip(lines, lengths, strict=True), start=1):
         first, second = (target, source) if reverse else (source, target)
         for left, _, right in _tokens(line, name, number):
-            any_link = True
-            zero = number if zero is None and 0 in (left, right) else zero
-            last = number if last is None and (left == first or right == second) else last
-    if zero is not None and last is not None:
-        raise SettingError(
-            f"{name} has a word 0 in line {zero} and in line {last} a word number as high as its sentence is long, so that it "
-            f"counts neither from 0 nor from 1: mend one of the two lines, or, if its links have the "
-            f"{'source' if reverse else 'target'} word first, say so (",
-            Setting("reverse", not reverse),
-            ").",
-        )
-    if any_link and zero is None and last is None:
+            links += 1
+            zeros += 0 in (left, right)
+            lasts += left == first or right == second
+    if links and not zeros and not lasts:
         raise SettingError(
             f"{name} does not tell whether it counts words from 0 or from 1, because no link has a 0 or the last word of a "
             "sentence; say which (",
@@ -341,7 +333,7 @@ def _counts_from_one(name: str, lines: Sequence[str], lengths: Sequence[Lengths]
             Setting("one_based", True),
             ").",
         )
-    return last is not None
+    return lasts > zeros  # where both occur, the few are mistakes, and their lines are named
 
 
 def _finished(grown: Links, *directions: Links, both: bool) -> Links:

@@ -178,6 +178,10 @@ def test_a_bad_file(read, tmp_path: Path) -> None:  # type: ignore[no-untyped-de
     path.write_text("0-0\n1-1\n0-0 1-0\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"links.txt, line 3: '1-0' names source word 1"):
         read(path, LENGTHS)
+    if read is read_gold:  # one that counts from 1, but for a link
+        path.write_text("3-2\n2-5 0-1\n1-1\n", encoding="utf-8")
+        with pytest.raises(UsageError, match=r"links.txt, line 2: '0-1' names source word 0"):
+            read(path, LENGTHS)
     path.write_bytes(b"0-0\n0-\xff\n0-0\n")
     with pytest.raises(UsageError, match=r"links.txt, line 2, byte 3 is not UTF-8"):
         read(path, LENGTHS)
