@@ -208,7 +208,8 @@ class CaptionModel:
 
 def pictures_in(file: str, places: dict[Path, str] | None = None) -> Iterator[str]:
     """The pictures that a command names: `file` is a picture, a JSONL file of them, or a list with a path a line, which
-    counts from where the command is given or else from the list; "-" is a list on standard input. Where those of a list stand in it is left in `places`."""
+    counts from where the command is given or else from the list; "-" is a list on standard input. Where those of a list
+    stand in it is left in `places`."""
     path = Path(file)
     if file != "-" and path.suffix.lower() in ENDINGS:
         yield file
