@@ -124,7 +124,7 @@ def compare(
         str,
         typer.Option(
             metavar="A,B,…",
-            help="mechanisms, such as additive,dot+sparsemax,general+local-p:3,none",
+            help="mechanisms, such as additive,dot+sparsemax,general+local-p:3,none; cross:entmax15 is of one place of a Transformer",
             show_default=False,
         ),
     ],
