@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regard.config.recipe import AttentionPart, Recipe, RecurrentPart, TransformerPart
+from regard.config.recipe import ATTENTIONS, Recipe, RecurrentPart
 
 # Of a mechanism: the key, and what it belongs to.
 OF_MECHANISM = {
@@ -18,17 +18,16 @@ OF_MECHANISM = {
     "hidden": ("score", ("additive", "location-sensitive", "coverage")),
 }
 OF_REINFORCE = ("samples", "discount", "reward", "entropy")
-PLACES = ("attention", "encoder_attention", "decoder_attention", "cross_attention")
 
 
 def idle_keys(tree: Mapping[str, Any], recipe: Recipe) -> list[str]:
     """Sentences about keys that stand in `tree`, what somebody wrote, and change nothing in the recipe made of it."""
     model, training, decoding = (_table(tree.get(name)) for name in ("model", "training", "decoding"))
-    found = [sentence for place in PLACES for sentence in _of_mechanism(place, model.get(place))]
-    mechanisms = _mechanisms(recipe)
+    found = [sentence for place in ATTENTIONS for sentence in _of_mechanism(place, model.get(place))]
+    mechanisms = [part for parts in recipe.model.mechanisms.values() for part in parts]
     if not mechanisms:
         what = f'decoder = "{recipe.model.decoder}"' if isinstance(recipe.model, RecurrentPart) else recipe.model.kind
-        found += [f"model.{place} does nothing: {what} has no attention" for place in PLACES if model.get(place)]
+        found += [f"model.{place} does nothing: {what} has no attention" for place in ATTENTIONS if model.get(place)]
         if decoding.get("coverage_penalty"):
             found.append(f"decoding.coverage_penalty does nothing: {what} has no attention")
     if all(part.stepwise != "reinforce" for part in mechanisms):
@@ -49,16 +48,6 @@ def _of_mechanism(place: str, written: Any) -> Iterator[str]:
             if key in table and chosen not in names and (of in table or of == "normalize"):
                 wanted = " or ".join(f'"{name}"' for name in names)
                 yield f'model.{place}.{key} does nothing with {of} = "{chosen}": it belongs to {wanted}'
-
-
-def _mechanisms(recipe: Recipe) -> list[AttentionPart]:
-    """All by which the model looks."""
-    part = recipe.model
-    if isinstance(part, TransformerPart):
-        return [each for where in ("encoder", "decoder", "cross") for each in part.heads_of(where)]
-    if isinstance(part, RecurrentPart) and not part.decoder.startswith("fixed"):
-        return [part.attention]
-    return []
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from regard.config.reading import merge, recipe_of
 from regard.config.recipe import (
     AttentionPart,
     HiddenMarkovPart,
     NormalizerName,
+    Place,
     RecurrentPart,
     ScoreName,
     TransformerPart,
@@ -26,7 +27,6 @@ ESTIMATORS = ("reinforce", "gumbel")
 # Hard attention whose positions are summed over is a decoder of its own.
 EXACT = {"hard": "zeroth-order", "monotonic": "monotonic"}
 OF_WEIGHTS = ("coverage", "doubly_stochastic", "guided")  # losses
-Place = Literal["encoder", "decoder", "cross"]
 PLACES: tuple[Place, ...] = get_args(Place)  # where a Transformer has attention
 SCOPES = ("global", "causal", "window", "local-monotonic", "local-predictive")
 ALIASES = {"local-m": "local-monotonic", "local-p": "local-predictive"}

@@ -7,7 +7,7 @@ no such gaps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
@@ -200,6 +200,11 @@ class RecurrentPart(Part):
     lexical: bool = False
 
     @property
+    def mechanisms(self) -> dict[str, list[AttentionPart]]:
+        """By what the decoder looks at its source; nothing where it does not."""
+        return {} if self.decoder.startswith("fixed") else {"cross": [self.attention]}
+
+    @property
     def direction(self) -> int:
         """The size of one direction of the encoder."""
         return self.encoder_hidden or -(-self.hidden // (2 if self.bidirectional else 1))
@@ -230,6 +235,10 @@ class RecurrentPart(Part):
             raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")
         return self
 
+
+Place = Literal["encoder", "decoder", "cross"]
+"""Where a Transformer has attention."""
+ATTENTIONS = ("attention", "encoder_attention", "decoder_attention", "cross_attention")  # keys of mechanisms
 
 HeadsPart = Annotated[
     Annotated[AttentionPart, Tag("one")] | Annotated[tuple[AttentionPart, ...], Tag("several")],
@@ -262,7 +271,7 @@ class TransformerPart(Part):
     copy_source: bool = False
     lexical: bool = False
 
-    def heads_of(self, where: Literal["encoder", "decoder", "cross"]) -> list[AttentionPart]:
+    def heads_of(self, where: Place) -> list[AttentionPart]:
         """What happens in the heads of each layer."""
         chosen = {"encoder": self.encoder_attention, "decoder": self.decoder_attention, "cross": self.cross_attention}
         layers = self.encoder_layers if where == "encoder" else self.decoder_layers
@@ -285,8 +294,12 @@ class TransformerPart(Part):
                 return {"score": "scaled-dot", **part}
             return [with_score(each) for each in part] if isinstance(part, list | tuple) else part
 
-        places = ("attention", "encoder_attention", "decoder_attention", "cross_attention")
-        return {key: with_score(value) if key in places else value for key, value in tree.items()}
+        return {key: with_score(value) if key in ATTENTIONS else value for key, value in tree.items()}
+
+    @property
+    def mechanisms(self) -> dict[str, list[AttentionPart]]:
+        """What happens in the heads, by place."""
+        return {where: self.heads_of(where) for where in get_args(Place)}
 
     @model_validator(mode="after")
     def _fits(self) -> TransformerPart:
@@ -321,6 +334,10 @@ class HiddenMarkovPart(Part):
     reach: PositiveInt = 10
     null: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     transitions: Literal["shared", "lexical"] = "shared"
+
+    @property
+    def mechanisms(self) -> dict[str, list[AttentionPart]]:
+        return {}
 
 
 ModelPart = Annotated[RecurrentPart | TransformerPart | HiddenMarkovPart, Field(discriminator="kind")]

@@ -52,11 +52,9 @@ class Guide:
                     "such as '0-0 1-2'"
                 ) from error
             found.append(np.array(pairs, dtype=np.int32).reshape(-1, 2))
-        if number < lines:
+        if number < lines or (exactly and number > lines):
             least = "" if exactly else "at least "
             raise UsageError(f"{path} has {number:,} lines and the corpus {least}{lines:,}: give one line per pair")
-        if exactly and number > lines:
-            raise UsageError(f"{path} has {number:,} lines and the corpus {lines:,}: give one line per pair")
         return cls(found, tokenizers, row, str(path))
 
     def check(self, corpus: Corpus) -> None:

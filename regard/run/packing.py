@@ -12,6 +12,7 @@ import torch
 from regard.config import write_toml
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
+from regard.run.weights import check_weights
 from regard.training.checkpoint import Unwritable, load_tensors, save_tensors, write_text
 
 # What the paths of a machine would tell, and what training alone needs.
@@ -30,8 +31,7 @@ def pack(run: Path, out: Path, *, half: bool = True) -> int:
     """
     folder = RunFolder(run)
     recipe = folder.read_recipe()
-    if not folder.weights.exists():
-        raise UsageError(f"{run} has no model.safetensors yet: finish it with 'regard train --resume'")
+    check_weights(folder)
     if out.exists():
         raise UsageError(f"{out} exists: name a folder that does not")
     tensors = load_tensors(folder.weights)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import BaseModel
 
 from regard.config.autoencoder import PictureDataPart
 from regard.data.corpus import fingerprint
-from regard.data.images import Shape, build_pictures, pillow, read_picture
+from regard.data.images import PictureError, Shape, build_pictures, pillow, read_picture
 from regard.data.pictures import pictures_of, read_pictures
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import write_bytes
+from regard.training.checkpoint import write_bytes, write_text
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
@@ -121,3 +123,22 @@ def read_bytes(path: Path) -> bytes:
         raise UsageError(f"{path} does not exist: check the path") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def unchanged(
+    lists: Sequence[Path], pictures: Sequence[Path], seed: int, part: BaseModel, folder: RunFolder, resume: bool
+) -> None:
+    """Remembers in a run's folder what it was begun with: the files that list pictures, those, and the recipe's part. Refuses
+    to go on with something else; PictureError for a picture that is not there."""
+    for path in pictures:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise PictureError(path, f"{path} {what}: check the picture's name")
+    mark, place = fingerprint([*lists, *pictures], seed, part), folder.corpus / "fingerprint"
+    if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
+        raise UsageError(
+            f"{lists[0]} or its pictures changed since the run in {folder.path} began, so it cannot go on as if nothing "
+            "had happened: put the old files back, or train into another folder"
+        )
+    folder.corpus.mkdir(parents=True, exist_ok=True)
+    write_text(place, mark)

@@ -15,6 +15,7 @@ from regard.data.labels import ClassificationBatch, ClassificationBatches
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
 from regard.run.language.reading import read_tokenizer
+from regard.run.weights import check_weights
 from regard.training.checkpoint import load_parameters, load_tensors
 
 
@@ -28,8 +29,7 @@ class Pretrained:
             raise UsageError(
                 f"{run} is a run of {recipe.task}, and model.pretrained needs one of masked-language-model"
             )
-        if not self.folder.weights.exists():
-            raise UsageError(f"{run} has no model.safetensors yet: wait for its first validation")
+        check_weights(self.folder)
         self.recipe = recipe
 
     def tokenizer(self) -> Tokenizer:

@@ -59,12 +59,6 @@ Guide = Callable[[Any], Float[Tensor, "B T S"]]
 """What each target step should look at: rows that have links sum to 1."""
 
 
-NOTHING_LOOKS = (
-    "training.coverage, doubly_stochastic and guided are losses of the weights of attention, and this model has none (a fixed "
-    "context, or one that sums over what it may look at): leave them out"
-)
-
-
 @dataclass(frozen=True)
 class Looking:
     """What a training asks of the weights beside the likelihood; each number is how much that counts.
@@ -103,6 +97,14 @@ class Looking:
     def asks(self) -> bool:
         return bool(self.coverage or self.doubly_stochastic or self.guided)
 
+    def check(self, model: EncoderDecoder) -> None:
+        """UsageError where something is asked of the weights of a model that has none."""
+        if self.asks and not model.looking:
+            raise UsageError(
+                "training.coverage, doubly_stochastic and guided are losses of the weights of attention, and this model has "
+                "none (a fixed context, or one that sums over what it may look at): leave them out"
+            )
+
 
 def loss(
     model: EncoderDecoder, batch: Targets, *, smoothing: float, r_drop: float = 0.0, looking: Looking | None = None
@@ -112,8 +114,7 @@ def loss(
     asked of the weights, in training alone."""
     looking = Looking() if looking is None else looking
     attends = model.looking
-    if looking.asks and not attends:
-        raise UsageError(NOTHING_LOOKS)
+    looking.check(model)
     chooses = any(isinstance(a.normalize, Hard) and a.normalize.estimator == "reinforce" for a in attends)
     if not model.training or not (looking.asks or chooses):
         return (

@@ -214,7 +214,12 @@ def test_ctrl_c_and_an_end_from_outside_are_answered_wherever_they_come(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    # What is started in a shell's background ignores Ctrl-C, the tests too.
+    before_all = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before_all))
+
     def interrupt(*_: Any) -> None:
         os.kill(os.getpid(), number)
 

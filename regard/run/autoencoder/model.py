@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from regard import build
 from regard.build.autoencoder import autoencoder
 from regard.config.autoencoder import AutoencoderRecipe
 from regard.errors import UsageError
@@ -20,8 +19,9 @@ from regard.models.codec import MOST_PIXELS, compress, decompress
 from regard.run.autoencoder.report import PictureReport, report
 from regard.run.folder import RunFolder
 from regard.run.pictures import picture_for
+from regard.run.weights import with_weights
 from regard.tasks.autoencoder import Quality, restore
-from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.training.checkpoint import write_text
 from regard.view.restored import RestoredPicture, draw_restored, restored_page, save_restored
 
 GAIN = 4  # of a difference that is shown
@@ -43,11 +43,7 @@ class PictureModel:
         if recipe.data.channels is None:
             raise UsageError(f"{folder.recipe} lacks data.channels: take the recipe.toml that 'regard train' wrote")
         network = new_network(recipe)
-        if not folder.weights.exists():
-            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        network.to(build.device(device)).eval()
+        network = with_weights(network, folder, device)
         return cls(network, recipe, folder.path.name)
 
     def read(self, path: Path | str) -> UInt8[np.ndarray, "H W C"]:

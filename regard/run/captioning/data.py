@@ -12,15 +12,14 @@ from rich.console import Console
 
 from regard.config.captioning import CaptionDataPart, CaptioningRecipe
 from regard.data import Tokenizer
-from regard.data.corpus import fingerprint
-from regard.data.images import PictureError, PictureLine, Shape, build_pictures, naming_lines, read_picture_lines
+from regard.data.images import PictureLine, Shape, build_pictures, naming_lines, read_picture_lines
 from regard.data.json_lines import parse_object
 from regard.data.reader import raw_lines
 from regard.errors import RegardError, UsageError
 from regard.evaluation.captions import caption_words
 from regard.run.corpus import held_out
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import write_text
+from regard.run.pictures import unchanged
 
 VALIDATED_PICTURES = 1000  # more would cost minutes at each validation and change no choice
 
@@ -72,7 +71,8 @@ def prepared(
     valid = dict(list(valid.items())[::step])
     shape = shape_of(data)
     with naming_lines(data.data, data.valid_data):
-        _unchanged(recipe, folder, [*train, *valid], resume)
+        lists = [Path(name) for name in (data.data, data.valid_data) if name is not None]
+        unchanged(lists, [*train, *valid], recipe.seed, data, folder, resume)
         pictures = build_pictures(list(train), folder.corpus / "train", shape)
         valid_pictures = build_pictures(list(valid), folder.corpus / "valid", shape)
     place = folder.tokenizer("target", True)
@@ -126,24 +126,6 @@ def _splits(path: Path) -> set[str | None]:
     lines = ((f"{path}, line {number}", line) for number, line in enumerate(raw_lines(path), start=1) if line.strip())
     named = (parse_object(line, where).get("split") for where, line in lines)
     return {name if name is None else str(name) for name in named}
-
-
-def _unchanged(recipe: CaptioningRecipe, folder: RunFolder, pictures: list[Path], resume: bool) -> None:
-    """Remembers what a run was begun with, and refuses to go on with something else."""
-    data = recipe.data
-    files = [Path(name) for name in (data.data, data.valid_data) if name is not None]
-    for path in pictures:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise PictureError(path, f"{path} {what}: check the picture's name")
-    mark, place = fingerprint([*files, *pictures], recipe.seed, data), folder.corpus / "fingerprint"
-    if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
-        raise UsageError(
-            f"{data.data} or its pictures changed since the run in {folder.path} began, so it cannot go on as if nothing "
-            "had happened: put the old files back, or train into another folder"
-        )
-    folder.corpus.mkdir(parents=True, exist_ok=True)
-    write_text(place, mark)
 
 
 def check_split(path: Path, split: str) -> None:

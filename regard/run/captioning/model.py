@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from regard import build
 from regard.build.captioning import captioner
 from regard.config.captioning import CaptioningRecipe
 from regard.data import Tokenizer, read_lines
@@ -27,9 +26,9 @@ from regard.run.evaluating import Evaluation
 from regard.run.folder import RunFolder
 from regard.run.lines import OF_PREFIX, unknown_note
 from regard.run.pictures import ENDINGS
+from regard.run.weights import with_weights
 from regard.tasks import captioning
 from regard.tasks.captioning import Search
-from regard.training.checkpoint import load_parameters, load_tensors
 from regard.view.picture import PictureMap
 
 READ_AHEAD = 64  # pictures that are captioned together
@@ -102,11 +101,7 @@ class CaptionModel:
             raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of captioning")
         tokenizer = Tokenizer.load(folder.tokenizer("target", True))
         network = captioner(recipe.model, shape_of(recipe.data), tokenizer.size, pretrained=False)
-        if not folder.weights.exists():
-            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        return cls(network.to(build.device(device)).eval(), tokenizer, recipe, folder.path.name)
+        return cls(with_weights(network, folder, device), tokenizer, recipe, folder.path.name)
 
     @property
     def shape(self) -> Shape:

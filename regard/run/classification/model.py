@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from regard import build
 from regard.batch import EOS
 from regard.build.classifier import classifier
 from regard.config.classification import ClassificationRecipe
@@ -27,9 +26,10 @@ from regard.run.classification.reporting import check_comparable, compared, repo
 from regard.run.folder import RunFolder
 from regard.run.lines import answered, check_lines, cut_note, length_note, unknown_note
 from regard.run.pictures import ENDINGS
+from regard.run.weights import with_weights
 from regard.tasks import classification
 from regard.tasks.classification import Prediction
-from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.training.checkpoint import write_text
 from regard.view import AttentionMap, PageItem, draw, page
 
 READ_AHEAD = 512
@@ -62,10 +62,7 @@ class ClassifierModel:
             )
         tokenizer, labels = read_tokenizer(folder), Labels.load(labels_of(folder))
         network = classifier(recipe.model, tokenizer.size, labels.size)
-        if not folder.weights.exists():
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation")
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        return cls(network.to(build.device(device)).eval(), tokenizer, labels, recipe, folder.path.name)
+        return cls(with_weights(network, folder, device), tokenizer, labels, recipe, folder.path.name)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One class for each text, in order. A text of nothing is classified by its end alone; `said` has none for it."""

@@ -11,14 +11,13 @@ from jaxtyping import UInt8
 from rich.console import Console
 
 from regard.config.classification import ClassificationRecipe, LabelledDataPart
-from regard.data.corpus import fingerprint
-from regard.data.images import PictureError, Shape, build_pictures, naming_lines
+from regard.data.images import Shape, build_pictures, naming_lines
 from regard.data.labels import Labels
 from regard.data.picture_labels import LabelledPictures, pictures_held_out, read_labelled_pictures
 from regard.errors import RegardError, UsageError
 from regard.run.classification.data import labels_of
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import write_text
+from regard.run.pictures import unchanged
 
 HELD_OUT = 0.1  # of each class, where no validation file is given
 OF_FILES = Shape(64, 64, 3)  # where the recipe says nothing of the size of picture files
@@ -64,7 +63,8 @@ def picture_data(
     if not len(valid):
         raise RegardError(f"{every.name} has too few pictures to keep some for validation: give --valid-data FILE")
     with naming_lines(*(each.name for each in (train, valid) if each.files)):
-        _unchanged(recipe, part, folder, [*train.files, *valid.files], resume)
+        lists = [Path(name) for name in (part.data, part.valid_data) if name is not None]
+        unchanged(lists, [*train.files, *valid.files], recipe.seed, part, folder, resume)
         images = pixels(train, shape_of(part), folder.corpus / "pictures")
         valid_images = pixels(valid, shape_of(part), folder.corpus / "valid")
     return PictureData(labels, train, images, valid, valid_images, part.valid_data is None), part
@@ -109,22 +109,3 @@ def _settled(part: LabelledDataPart, pictures: LabelledPictures) -> LabelledData
             )
         size[name] = side if asked is None else asked
     return part.model_copy(update={**size, "fit": part.fit or "crop"})
-
-
-def _unchanged(
-    recipe: ClassificationRecipe, part: LabelledDataPart, folder: RunFolder, pictures: list[Path], resume: bool
-) -> None:
-    """Remembers what a run was begun with, and refuses to go on with something else."""
-    for path in pictures:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise PictureError(path, f"{path} {what}: check the picture's name")
-    files = [Path(name) for name in (part.data, part.valid_data) if name is not None]
-    mark, place = fingerprint([*files, *pictures], recipe.seed, part), folder.corpus / "fingerprint"
-    if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
-        raise UsageError(
-            f"{part.data} or its pictures changed since the run in {folder.path} began, so it cannot go on as if nothing "
-            "had happened: put the old files back, or train into another folder"
-        )
-    folder.corpus.mkdir(parents=True, exist_ok=True)
-    write_text(place, mark)

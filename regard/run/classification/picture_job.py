@@ -11,27 +11,26 @@ from rich.console import Console
 
 from regard import build
 from regard.build.classifier import picture_classifier
-from regard.config import recipe_of, write_toml
+from regard.config import write_toml
 from regard.config.classification import ClassificationRecipe
-from regard.data.picture_labels import LabelledPictureBatch, LabelledPictureBatches
+from regard.data.picture_labels import LabelledPictureBatches
 from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.models.classifier import Classifier
-from regard.run.beginning import make, refuse_overwriting, with_precision
+from regard.run.beginning import make, with_precision
 from regard.run.classification.data import labels_of
+from regard.run.classification.job import ClassifierTraining, recipe_for
 from regard.run.classification.picture_data import PictureData, picture_data
 from regard.run.classification.picture_model import PictureClassifier
-from regard.run.classification.reporting import scored, validated
+from regard.run.classification.reporting import scored
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
-from regard.run.resuming import resumed
 from regard.tasks import classification
-from regard.training.checkpoint import parameters_of, save_tensors, write_text
-from regard.training.loop import Loss
+from regard.training.checkpoint import write_text
 
 
 @dataclass
-class PictureClassificationJob:
+class PictureClassificationJob(ClassifierTraining):
     recipe: ClassificationRecipe
     network: Classifier
     batches: LabelledPictureBatches
@@ -46,7 +45,7 @@ class PictureClassificationJob:
 
     @classmethod
     def begin(cls, tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Self:
-        recipe = _recipe(tree, folder, origin, resume)
+        recipe = recipe_for(tree, folder, origin, resume)
         if recipe.data.data is None:
             raise UsageError(f"{origin} names no pictures: give --data FILE.jsonl, or --data FILE.npz")
         make(folder)
@@ -78,42 +77,10 @@ class PictureClassificationJob:
             len(data.train),
         )
 
-    def loss(self, batch: LabelledPictureBatch) -> Loss:
-        training = self.recipe.training
-        return classification.loss(
-            self.network,
-            batch,
-            smoothing=training.label_smoothing,
-            penalty=self.recipe.model.penalty,
-            r_drop=training.r_drop,
-        )
-
-    def validate(self) -> dict[str, float]:
-        return validated(self.network, self.valid.epoch(0))
-
     def scores(self) -> list[Score]:
-        """With probabilities that were made honest on the same pictures, as there are no others."""
-        classification.calibrated(self.network, self.valid.epoch(0))
-        save_tensors(self.folder.weights, parameters_of(self.network), {"format": "regard 1"})
+        self.calibrate()
         found = classification.predict_pictures(self.network, self.finished.labels, self.data.valid_images)
         return scored(found, self.data.valid.classes)[0]
 
     def facts(self) -> Mapping[str, Any]:
-        return {
-            "scored_on": "held out from training" if self.data.held_out else "validation set",
-            "pictures": len(self.data.valid),
-            "classes": self.finished.labels.size,
-            "temperature": float(self.network.temperature),
-        }
-
-    def model(self) -> PictureClassifier:
-        return self.finished
-
-
-def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> ClassificationRecipe:
-    if not resume:
-        refuse_overwriting(folder)
-        return recipe_of(tree, origin, ClassificationRecipe)
-    recipe = folder.read_recipe()
-    assert isinstance(recipe, ClassificationRecipe), "the dispatch went by this recipe"
-    return resumed(tree, folder, recipe, origin)
+        return self.said("pictures", len(self.data.valid), self.data.held_out)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from regard import build
 from regard.build.classifier import picture_classifier
 from regard.config.classification import ClassificationRecipe
 from regard.data.images import PictureError, Shape, picture_beside, read_picture
@@ -28,9 +27,10 @@ from regard.run.classification.picture_data import pixels_for_now, shape_of
 from regard.run.classification.reporting import check_comparable, compared, report, row_of, scored
 from regard.run.folder import RunFolder
 from regard.run.pictures import ENDINGS
+from regard.run.weights import with_weights
 from regard.tasks import classification
 from regard.tasks.classification import Prediction
-from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.training.checkpoint import write_text
 from regard.view.classified import ClassifiedPicture, classified_page, draw_classified, save_classified
 from regard.view.picture import PictureMap
 
@@ -61,12 +61,8 @@ class PictureClassifier:
                 f"{folder.path} is a run of classification that reads texts, and this needs one that reads pictures"
             )
         labels = Labels.load(labels_of(folder))
-        if not folder.weights.exists():
-            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
         network = picture_classifier(recipe.model, shape_of(recipe.data).channels, labels.size)
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        return cls(network.to(build.device(device)).eval(), labels, recipe, folder.path.name)
+        return cls(with_weights(network, folder, device), labels, recipe, folder.path.name)
 
     @property
     def shape(self) -> Shape:

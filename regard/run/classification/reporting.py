@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import torch
 
 from regard.data.labels import Labelled, Labels
 from regard.errors import UsageError
 from regard.evaluation import PairedResult, Score, paired_test, score
 from regard.evaluation.classification import Accuracy, Confusion, MacroF1, calibration_error, confusions
 from regard.tasks import classification
-from regard.tasks.classification import Model, Prediction
+from regard.tasks.classification import Prediction
 
 CONFUSED = 5  # pairs of classes that are named
-
-
-def validated(network: Model, batches: Iterable[Any]) -> dict[str, float]:
-    """Loss and accuracy, quickly."""
-    logits, labels, _ = classification.logits_of(network, batches)
-    loss = float(torch.nn.functional.cross_entropy(logits, labels))
-    right = float((logits.argmax(dim=-1) == labels).float().mean())
-    return {"valid_loss": loss, "valid_accuracy": 100 * right}
 
 
 def scored(found: Sequence[Prediction], gold: Sequence[str]) -> tuple[list[Score], list[Confusion]]:

@@ -13,7 +13,6 @@ from regard import build
 from regard.build.classifier import classifier
 from regard.config import write_toml
 from regard.config.classification import ClassificationRecipe
-from regard.config.reading import recipe_of
 from regard.data.labels import (
     ClassificationBatch,
     ClassificationBatches,
@@ -25,23 +24,21 @@ from regard.data.labels import (
 from regard.errors import RegardError, UsageError
 from regard.evaluation import Score
 from regard.models.classifier import Classifier, HierarchicalClassifier
-from regard.run.beginning import make, refuse_overwriting, with_precision
+from regard.run.beginning import make, with_precision
 from regard.run.classification.data import labels_of, new_tokenizer, read, read_tokenizer, reader, write_dropped
+from regard.run.classification.job import ClassifierTraining, recipe_for
 from regard.run.classification.model import ClassifierModel
-from regard.run.classification.reporting import validated
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.pretrained import Pretrained, Thawing
-from regard.run.resuming import resumed
-from regard.tasks import classification
-from regard.training.checkpoint import parameters_of, save_tensors, write_text
+from regard.training.checkpoint import write_text
 from regard.training.loop import Loss
 
 HELD_OUT = 0.1  # of each class, where no validation files are given
 
 
 @dataclass
-class ClassificationJob:
+class ClassificationJob(ClassifierTraining):
     recipe: ClassificationRecipe
     network: Classifier | HierarchicalClassifier
     batches: Thawing
@@ -57,7 +54,7 @@ class ClassificationJob:
 
     @classmethod
     def begin(cls, tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Self:
-        recipe = _recipe(tree, folder, origin, resume)
+        recipe = recipe_for(tree, folder, origin, resume)
         begun = None if recipe.model.pretrained is None or folder.resumable else Pretrained(recipe.model.pretrained)
         if begun is not None and not resume:
             recipe = begun.fill(recipe)
@@ -109,41 +106,12 @@ class ClassificationJob:
         )
 
     def loss(self, batch: ClassificationBatch) -> Loss:
-        training = self.recipe.training
         self.batches.set()
-        return classification.loss(
-            self.network,
-            batch,
-            smoothing=training.label_smoothing,
-            penalty=self.recipe.model.penalty,
-            r_drop=training.r_drop,
-        )
-
-    def validate(self) -> dict[str, float]:
-        return validated(self.network, self.valid.epoch(0))
+        return super().loss(batch)
 
     def scores(self) -> list[Score]:
-        """With probabilities that were made honest on the same texts, as there are no others."""
-        classification.calibrated(self.network, self.valid.epoch(0))
-        save_tensors(self.folder.weights, parameters_of(self.network), {"format": "regard 1"})
+        self.calibrate()
         return self.finished.scores(self.gold)[0]
 
     def facts(self) -> Mapping[str, Any]:
-        return {
-            "scored_on": "held out from training" if self.apart else "validation set",
-            "sentences": len(self.gold.rows),
-            "classes": self.finished.labels.size,
-            "temperature": float(self.network.temperature),
-        }
-
-    def model(self) -> ClassifierModel:
-        return self.finished
-
-
-def _recipe(tree: Tree, folder: RunFolder, origin: str, resume: bool) -> ClassificationRecipe:
-    if not resume:
-        refuse_overwriting(folder)
-        return recipe_of(tree, origin, ClassificationRecipe)
-    recipe = folder.read_recipe()
-    assert isinstance(recipe, ClassificationRecipe)
-    return resumed(tree, folder, recipe, origin)
+        return self.said("sentences", len(self.gold.rows), self.apart)

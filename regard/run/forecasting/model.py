@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from regard import build
 from regard.build.forecaster import forecaster
 from regard.config.forecasting import ForecastingRecipe
 from regard.data.reader import read_lines
@@ -24,8 +23,9 @@ from regard.evaluation import Score
 from regard.evaluation.forecasting import Errors, coverage, drift, naive, seasonal_naive
 from regard.models.forecaster import Forecaster
 from regard.run.folder import RunFolder
+from regard.run.weights import with_weights
 from regard.tasks import forecasting
-from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.training.checkpoint import write_text
 from regard.view.forecast import ForecastView, draw_forecast, forecast_page, save_forecast
 
 AT_ONCE = 256  # windows that are forecast together
@@ -115,10 +115,7 @@ class ForecastModel:
             raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of forecasting")
         scaling = Scaling.load(scaling_of(folder))
         network = new_network(recipe, scaling)
-        if not folder.weights.exists():
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation")
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        return cls(network.to(build.device(device)).eval(), scaling, recipe, folder.path.name)
+        return cls(with_weights(network, folder, device), scaling, recipe, folder.path.name)
 
     def read(self, path: str | Path) -> Series:
         """The series of a CSV file, with the columns that the run was trained on."""

@@ -24,9 +24,10 @@ from regard.evaluation import FineScore, Score
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
-from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence, with_weights
+from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence
 from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.run.lines import check_lines, unknown_note
+from regard.run.weights import with_weights
 from regard.tasks import language_model
 from regard.tasks.language_model import Sampling
 from regard.view import AttentionMap

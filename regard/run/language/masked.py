@@ -22,8 +22,9 @@ from regard.data.tokenizer import SPACE
 from regard.evaluation import FineScore, Score
 from regard.models.language_model import MaskedLanguageModel as Network
 from regard.run.folder import RunFolder
-from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence, with_weights
+from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence
 from regard.run.language.reading import read_text_recipe, read_tokenizer
+from regard.run.weights import with_weights
 from regard.tasks import language_model
 from regard.training.checkpoint import write_text
 from regard.view import AttentionMap, PageItem, draw, page

@@ -13,16 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from regard import build
 from regard.attention import capture
 from regard.data import Tokenizer
 from regard.data.text import TextCorpus, Unit
 from regard.errors import UsageError
 from regard.evaluation import RESAMPLES, SEED, Score
 from regard.evaluation.resampling import bootstrap_sums, interval
-from regard.run.folder import RunFolder
 from regard.run.language.reading import Texts
-from regard.training.checkpoint import load_parameters, load_tensors
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -71,15 +68,6 @@ def text_named(
     if data is None or source is not None or target is not None:
         raise UsageError("a language model is evaluated on text: give --data FILE alone")
     return TextCorpus.of(Texts((data,), unit), tokenizer)
-
-
-def with_weights(network: N, folder: RunFolder, device: str) -> N:
-    """The network of a run folder, on its device."""
-    if not folder.weights.exists():
-        advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
-        raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
-    load_parameters(network, load_tensors(folder.weights), folder.weights)
-    return network.to(build.device(device)).eval()
 
 
 def seen_weights(network: nn.Module, run: Callable[[], object]) -> Float[np.ndarray, "L H T S"]:

@@ -12,15 +12,14 @@ from rich.console import Console
 
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
-from regard.data.corpus import fingerprint
-from regard.data.images import PictureError, Shape, build_pictures, naming_lines
+from regard.data.images import Shape, build_pictures, naming_lines
 from regard.data.labels import Labels
 from regard.data.questions import Questions, held_out, list_of, read_questions
 from regard.data.relational import ANSWERS, generate
 from regard.errors import UsageError
 from regard.evaluation.captions import caption_words
 from regard.run.folder import RunFolder
-from regard.training.checkpoint import write_text
+from regard.run.pictures import unchanged
 
 HELD_OUT = 0.1  # of the pictures, where no validation file is given
 # Drawn pictures to validate and to evaluate with are the same for runs of every seed.
@@ -56,7 +55,7 @@ def question_data(recipe: VisualQuestionRecipe, folder: RunFolder, console: Cons
     if part.valid_data is None:
         train, valid = held_out(asked, HELD_OUT, recipe.seed)
         with naming_lines(asked.name):
-            _unchanged(recipe, folder, asked.files, resume)
+            unchanged([list_of(Path(part.data))], asked.files, recipe.seed, part, folder, resume)
             pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
         console.print(
             f"no validation questions were given: {len(valid.rows):,}, about pictures of their own, are kept from "
@@ -66,7 +65,8 @@ def question_data(recipe: VisualQuestionRecipe, folder: RunFolder, console: Cons
         return QuestionData(pictures, train, pictures, valid, True)
     valid = read_questions(part.valid_data)
     with naming_lines(asked.name, valid.name):
-        _unchanged(recipe, folder, [*asked.files, *valid.files], resume)
+        lists = [list_of(Path(name)) for name in (part.data, part.valid_data) if name is not None]
+        unchanged(lists, [*asked.files, *valid.files], recipe.seed, part, folder, resume)
         pictures = build_pictures(asked.files, folder.corpus / "pictures", shape)
         valid_pictures = build_pictures(valid.files, folder.corpus / "valid", shape)
     return QuestionData(pictures, asked, valid_pictures, valid, False)
@@ -117,22 +117,3 @@ def tokenised(
 def encoded(texts: Sequence[str], tokenizer: Tokenizer, part: QuestionDataPart) -> list[list[int]]:
     """All tokens of each question."""
     return tokenizer.encode_batch([plain(text, part) for text in texts])
-
-
-def _unchanged(recipe: VisualQuestionRecipe, folder: RunFolder, pictures: list[Path], resume: bool) -> None:
-    """Remembers what a run was begun with, and refuses to go on with something else."""
-    part = recipe.data
-    for path in pictures:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise PictureError(path, f"{path} {what}: check the picture's name")
-    names = [read for read in (part.data, part.valid_data) if read is not None]
-    files = [list_of(Path(name)) for name in names]
-    mark, place = fingerprint([*files, *pictures], recipe.seed, part), folder.corpus / "fingerprint"
-    if resume and place.exists() and place.read_text(encoding="utf-8") != mark:
-        raise UsageError(
-            f"{part.data} or its pictures changed since the run in {folder.path} began, so it cannot go on as if nothing "
-            "had happened: put the old files back, or train into another folder"
-        )
-    folder.corpus.mkdir(parents=True, exist_ok=True)
-    write_text(place, mark)

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from jaxtyping import UInt8
 
-from regard import build
 from regard.build.visual_question import visual_question
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
@@ -31,9 +30,10 @@ from regard.run.folder import RunFolder
 from regard.run.lines import answered, cut_note, length_note, unknown_note
 from regard.run.pictures import ENDINGS
 from regard.run.questions.data import TEST_SEED, apart_of, encoded, read_sides, shape_of, tokenised
+from regard.run.weights import with_weights
 from regard.tasks import visual_question as task
 from regard.tasks.classification import Prediction
-from regard.training.checkpoint import load_parameters, load_tensors, write_text
+from regard.training.checkpoint import write_text
 from regard.view import AttentionMap
 from regard.view.picture import PictureMap
 from regard.view.question import QuestionView, draw_question, question_page, save_question
@@ -68,11 +68,7 @@ class QuestionModel:
             raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of visual-question")
         tokenizer, labels = read_sides(folder)
         network = visual_question(recipe.model, recipe.data.channels, tokenizer.size, labels.size)
-        if not folder.weights.exists():
-            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        return cls(network.to(build.device(device)).eval(), tokenizer, labels, recipe, folder.path.name)
+        return cls(with_weights(network, folder, device), tokenizer, labels, recipe, folder.path.name)
 
     def predict(self, asked: Sequence[Asked]) -> list[Prediction]:
         """The answer to each (picture, question), in order, with `probability` and `top(n)`. UsageError names a picture

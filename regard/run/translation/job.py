@@ -13,7 +13,6 @@ from regard import build
 from regard.batch import Batch
 from regard.config import Recipe
 from regard.data import Batches, MergeDropout, Tokenizer
-from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.models import EncoderDecoder
 from regard.run.corpus import Tree, ValidationSet, guide_of
@@ -45,8 +44,8 @@ class TranslationJob:
         training = recipe.training
         torch.manual_seed(recipe.seed)
         network = new_network(recipe, *tokenizers)
-        if not network.looking and (training.coverage or training.doubly_stochastic or training.guided):
-            raise UsageError(translation.NOTHING_LOOKS)
+        looking = translation.Looking.of(training, guide_of(recipe, corpus, tokenizers))
+        looking.check(network)
         if recipe.model.pretrained is not None and not folder.resumable:
             parent = Parent(recipe.model.pretrained)
             parent.load_into(network)
@@ -60,7 +59,7 @@ class TranslationJob:
             tokenizers,
             valid,
             Validator(network, tokenizers, valid, recipe, training.precision),
-            translation.Looking.of(training, guide_of(recipe, corpus, tokenizers)),
+            looking,
             len(corpus),
             folder.path.name,
         )

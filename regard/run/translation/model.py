@@ -22,8 +22,8 @@ from regard.run.translation.scoring import scored
 from regard.run.translation.steering import edits_of, resolved, steered
 from regard.run.translation.streaming import Looked, Partial, partials
 from regard.run.translation.unknown import texts
+from regard.run.weights import with_weights
 from regard.tasks.translation import Search, search
-from regard.training.checkpoint import load_parameters, load_tensors
 from regard.view import AttentionMap
 
 READ_AHEAD = 512  # lines that are sorted by length together
@@ -47,11 +47,7 @@ class Model:
         recipe = folder.read_translation()
         source, target = folder.read_tokenizers(recipe)
         network = new_network(recipe, source, target)
-        if not folder.weights.exists():
-            advice = " or finish it with 'regard train --resume'" if folder.resumable else ""
-            raise UsageError(f"{folder.path} has no model.safetensors yet: wait for its first validation{advice}")
-        load_parameters(network, load_tensors(folder.weights), folder.weights)
-        network.to(build.device(device)).eval()
+        network = with_weights(network, folder, device)
         return cls(network, source, target, recipe, folder.path.name)
 
     @classmethod

@@ -8,11 +8,13 @@ from typing import Any
 from torch import nn
 
 from regard.config import AttentionPart, Recipe, TransformerPart, merge, recipe_of
+from regard.config.recipe import ATTENTIONS
 from regard.data import Corpus, Tokenizer
 from regard.errors import UsageError
 from regard.run.beginning import within_steps
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
+from regard.run.weights import check_weights
 from regard.training.checkpoint import load_parameters, load_tensors, parameters_of
 
 # What may change without changing which parameters there are; all else of a model is its weights' shape or meaning.
@@ -33,8 +35,7 @@ class Parent:
     def __init__(self, run: str) -> None:
         self.folder = RunFolder(Path(run).resolve())
         self.recipe = self.folder.read_translation()
-        if not self.folder.weights.exists():
-            raise UsageError(f"{run} has no model.safetensors yet: wait for its first validation")
+        check_weights(self.folder)
 
     @classmethod
     def of(cls, tree: Tree) -> Parent | None:
@@ -124,17 +125,9 @@ def strangeness(corpus: Corpus, parent: Path) -> list[str]:
 
 def _setting(part: Any, key: str) -> Any:
     """What a recipe says under a key; of the heads of a Transformer, what happens in each layer, however it is written."""
-    if isinstance(part, TransformerPart):
-        match key:
-            case "encoder_attention":
-                return tuple(part.heads_of("encoder"))
-            case "decoder_attention":
-                return tuple(part.heads_of("decoder"))
-            case "cross_attention":
-                return tuple(part.heads_of("cross"))
-            case "attention":
-                return None  # it is in the three
-    return getattr(part, key)
+    if not isinstance(part, TransformerPart) or key not in ATTENTIONS:
+        return getattr(part, key)
+    return tuple(part.mechanisms.get(key.removesuffix("_attention"), ()))  # what is for all is in the three
 
 
 def _weights(value: Any) -> Any:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from regard.config import DecodingPart, Recipe, RecurrentPart, TransformerPart, recipe_of, write_toml
+from regard.config import DecodingPart, Recipe, recipe_of, write_toml
 from regard.config.idle import idle_keys
+from regard.config.recipe import ATTENTIONS
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
 from regard.run.beginning import make, refuse_overwriting, with_precision
@@ -33,7 +34,6 @@ from regard.run.translation.parent import Parent, strangeness
 from regard.tasks import translation
 from regard.training.checkpoint import write_text
 
-ATTENTIONS = ("attention", "encoder_attention", "decoder_attention", "cross_attention")
 VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change no choice
 
 
@@ -163,12 +163,9 @@ def _say_choices(recipe: Recipe, console: Console) -> None:
 
 
 def _attention(recipe: Recipe) -> str:
-    """By which mechanisms a model looks, those of a Transformer place by place where they differ; empty if it does not."""
-    part = recipe.model
-    if isinstance(part, TransformerPart):
-        places = {where: part.heads_of(where) for where in ("encoder", "decoder", "cross")}
-        said = {where: ", then ".join(dict.fromkeys(each.summary for each in them)) for where, them in places.items()}
-        return said["cross"] if len(set(said.values())) == 1 else "; ".join(f"{w}: {text}" for w, text in said.items())
-    if isinstance(part, RecurrentPart) and not part.decoder.startswith("fixed"):
-        return part.attention.summary
-    return ""
+    """By which mechanisms a model looks, place by place where they differ; empty if it does not."""
+    found = recipe.model.mechanisms
+    said = {place: ", then ".join(dict.fromkeys(part.summary for part in parts)) for place, parts in found.items()}
+    if len(set(said.values())) > 1:
+        return "; ".join(f"{place}: {text}" for place, text in said.items())
+    return next(iter(said.values()), "")
