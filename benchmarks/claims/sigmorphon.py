@@ -39,7 +39,7 @@ LANGUAGES = {
     "fre": Language(G2P, None, (7.4, 8.5)),
     "dut": Language(G2P, None, (10.8, 14.7)),
     "kor": Language(G2P, "jamo.py", (18.4, 16.3), JAMO),
-    "ita": Language(G2P, None, (22.0, 19.0), {"training.batch_tokens": 512, "training.steps": 500}),
+    "ita": Language(G2P, None, (22.0, 19.0), {"training.batch_tokens": 512}),
     "eng_us": Language(G2P, None, (45.13, 41.94)),
     "german": Language("inflection.toml", "inflection.py"),
     "finnish": Language("inflection.toml", "inflection.py"),
