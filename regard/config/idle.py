@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from regard.config.recipe import ATTENTIONS, Recipe, RecurrentPart
+from regard.config.recipe import ATTENTIONS, HiddenMarkovPart, Recipe, RecurrentPart
 
 # Of a mechanism: the key, and what it belongs to.
 OF_MECHANISM = {
@@ -30,6 +30,8 @@ def idle_keys(tree: Mapping[str, Any], recipe: Recipe) -> list[str]:
         found += [f"model.{place} does nothing: {what} has no attention" for place in ATTENTIONS if model.get(place)]
         if decoding.get("coverage_penalty"):
             found.append(f"decoding.coverage_penalty does nothing: {what} has no attention")
+    if training.get("r_drop") and isinstance(recipe.model, HiddenMarkovPart):
+        found.append("training.r_drop does nothing: it compares draws of dropout, which hidden-markov has none of")
     if all(part.stepwise != "reinforce" for part in mechanisms):
         found += [
             f'training.{key} does nothing without hard attention by REINFORCE (normalize = "hard")'

@@ -20,6 +20,7 @@ from regard.evaluation.classification import Accuracy, MacroF1
 from regard.evaluation.score import Metric
 from regard.models.classifier import Classifier, HierarchicalClassifier
 from regard.training.loop import Loss
+from regard.training.r_drop import apart
 from regard.wide import wide
 
 Model = Classifier | HierarchicalClassifier
@@ -53,8 +54,7 @@ def loss(model: Model, batch: Labelled, *, smoothing: float = 0.0, penalty: floa
     total = torch.stack([_smoothed(logits, batch.labels, smoothing) + extra for logits, extra in read]).mean()
     if passes == 2:
         first, second = (torch.log_softmax(logits, dim=-1) for logits, _ in read)
-        # KL(p‖q) + KL(q‖p) = Σ (p - q)(log p - log q)
-        total = total + 0.25 * r_drop * ((first.exp() - second.exp()) * (first - second)).sum()
+        total = total + 0.25 * r_drop * apart(first, second)
     likelihood = cross_entropy(read[0][0].detach(), batch.labels, reduction="sum")
     return Loss(total, likelihood, len(batch))
 

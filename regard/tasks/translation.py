@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from regard.attention import Hard, Record, record
@@ -53,7 +53,7 @@ from regard.training.attention_losses import (
 )
 from regard.training.loop import Loss
 from regard.training.losses import linear_cross_entropy
-from regard.training.r_drop import linear_r_drop
+from regard.training.r_drop import apart, linear_r_drop
 
 Guide = Callable[[Any], Float[Tensor, "B T S"]]
 """What each target step should look at: rows that have links sum to 1."""
@@ -171,14 +171,17 @@ def _plain(model: EncoderDecoder, batch: Targets, smoothing: float) -> Loss:
         gained = model.likelihood(batch)
         return Loss(-gained.sum(), -gained.detach().sum(), gained.shape[0])
     if model.copies:
-        log_p, labels = model.log_probabilities(batch)
-        likelihood = -log_p.gather(1, labels[:, None]).sum()
-        total = (1 - smoothing) * likelihood - smoothing * log_p.mean(dim=-1).sum()
-        return Loss(total, likelihood.detach(), labels.shape[0])
+        return _smoothed(*model.log_probabilities(batch), smoothing)
     features, labels = model.features(batch)
     output = model.output
     total, likelihood = linear_cross_entropy(features, output.weight, output.bias, labels, smoothing)
     return Loss(total, likelihood, labels.shape[0])
+
+
+def _smoothed(log_p: Float[Tensor, "P V"], labels: Int[Tensor, " P"], smoothing: float) -> Loss:
+    likelihood = -log_p.gather(1, labels[:, None]).sum()
+    total = (1 - smoothing) * likelihood - smoothing * log_p.mean(dim=-1).sum()
+    return Loss(total, likelihood.detach(), labels.shape[0])
 
 
 def _of_weights(looking: Looking, records: Sequence[Record], batch: Targets, read: Bool[Tensor, "B S"]) -> Tensor:
@@ -202,11 +205,11 @@ def _of_weights(looking: Looking, records: Sequence[Record], batch: Targets, rea
 
 
 def _r_drop(model: EncoderDecoder, batch: Targets, smoothing: float, alpha: float) -> Loss:
-    if model.copies:
-        raise UsageError(
-            "training.r_drop compares what an output layer says, and this model mixes what source tokens say (copy_source, "
-            "lexical, hidden-markov, exact-hard): set r_drop = 0"
-        )
+    if model.copies:  # what they say is no linear layer's: the plain formula
+        (p, labels), (q, _) = model.log_probabilities(batch), model.log_probabilities(batch)
+        first, second = (_smoothed(log_p, labels, smoothing) for log_p in (p, q))
+        total = 0.5 * (first.total + second.total) + 0.25 * alpha * apart(p, q)
+        return Loss(total, 0.5 * (first.likelihood + second.likelihood), labels.shape[0])
     output = model.output
     (first, labels), (second, _) = model.features(batch), model.features(batch)
     total, likelihood = linear_r_drop(first, second, output.weight, output.bias, labels, smoothing, alpha)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from regard.training.losses import SLICE_ELEMENTS, finish, gradients_of, reference_linear_cross_entropy
+from regard.wide import wide
 
 
 def reference_linear_r_drop(
@@ -24,10 +25,14 @@ def reference_linear_r_drop(
     """The plain formula: the mean of both smoothed losses and `α/4 (KL(p‖q) + KL(q‖p))`; and the mean negative
     log-likelihood. All are summed over positions. This is half of the paper's loss, which adds the two losses up."""
     losses = [reference_linear_cross_entropy(x, weight, bias, labels, smoothing) for x in (first, second)]
-    logits = [linear(x, weight, bias) for x in (first, second)]
-    p, q = (torch.log_softmax(z if z.dtype == torch.float64 else z.float(), dim=-1) for z in logits)
-    apart = ((p.exp() - q.exp()) * (p - q)).sum()  # KL(p‖q) + KL(q‖p)
-    return 0.5 * (losses[0][0] + losses[1][0]) + 0.25 * alpha * apart, 0.5 * (losses[0][1] + losses[1][1])
+    p, q = (torch.log_softmax(wide(linear(x, weight, bias)), dim=-1) for x in (first, second))
+    total = 0.5 * (losses[0][0] + losses[1][0]) + 0.25 * alpha * apart(p, q)
+    return total, 0.5 * (losses[0][1] + losses[1][1])
+
+
+def apart(log_p: Float[Tensor, "P V"], log_q: Float[Tensor, "P V"]) -> Float[Tensor, ""]:
+    """`KL(p‖q) + KL(q‖p)`, in nats, summed over positions."""
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum()
 
 
 class _LinearRDrop(torch.autograd.Function):

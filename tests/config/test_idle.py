@@ -45,6 +45,10 @@ def said(**tree: Any) -> list[str]:
         ),
         ({"training": {"samples": 3}}, "training.samples does nothing without hard attention by REINFORCE"),
         (
+            {"model": {"kind": "hidden-markov"}, "training": {"r_drop": 1.0}},
+            "training.r_drop does nothing: it compares draws of dropout",
+        ),
+        (
             {
                 "model": {**RECURRENT, "attention": {"normalize": "hard", "estimator": "gumbel"}},
                 "training": {"discount": 0.5},

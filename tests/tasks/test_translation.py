@@ -49,25 +49,42 @@ def test_the_loss_is_pytorchs_over_real_positions() -> None:
     assert found.tokens == pairs.target_tokens == sum(len(s) + 2 for s in SOURCES)
 
 
-def test_r_drop_is_the_mean_loss_and_a_quarter_alpha_of_both_divergences() -> None:
+KINDS = {
+    "transformer": {"dim": 16, "heads": 2, "feed_forward": 16},
+    "copying": {"dim": 16, "heads": 2, "feed_forward": 16, "copy_source": True},
+    "lexical": {"dim": 16, "heads": 2, "feed_forward": 16, "lexical": True},
+    "exact-hard": {"kind": "recurrent", "decoder": "exact-hard", "embedding": 6, "hidden": 8},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_r_drop_is_the_mean_loss_and_a_quarter_alpha_of_both_divergences(kind: str) -> None:
+    def network_of(dropout: float) -> EncoderDecoder:
+        torch.manual_seed(2)
+        part = recipe_of({"model": KINDS[kind] | {"dropout": dropout}}).model
+        return build.encoder_decoder(part, 11, 11, shared=kind == "copying", max_length=30).train()
+
     pairs = batch()
-    network = model().train()
+    network = network_of(0.0)
     plain, still = (loss(network, pairs, smoothing=0.1, r_drop=r) for r in (0.0, 3.0))
     assert float(still.total.detach()) == pytest.approx(
         float(plain.total.detach()), rel=1e-5
     )  # without dropout nothing is apart
-    network = model(0.3).train()
+    network = network_of(0.3)
     torch.manual_seed(9)
     found = loss(network, pairs, smoothing=0.0, r_drop=3.0)
     torch.manual_seed(9)
-    first, second = (network.output(network.features(pairs)[0]).log_softmax(-1) for _ in range(2))
-    labels = network.features(pairs)[1]
+    (first, labels), (second, _) = network.log_probabilities(pairs), network.log_probabilities(pairs)
     apart = kl_div(first, second, log_target=True, reduction="sum") + kl_div(
         second, first, log_target=True, reduction="sum"
     )
-    mean = 0.5 * sum(float(-side.gather(1, labels[:, None]).sum().detach()) for side in (first, second))
-    assert float(found.total.detach()) == pytest.approx(mean + 0.25 * 3.0 * float(apart.detach()), rel=1e-4)
+    likelihoods = [float(-side.gather(1, labels[:, None]).sum().detach()) for side in (first, second)]
+    assert float(apart.detach()) > 1e-3
+    assert float(found.likelihood) == pytest.approx(0.5 * sum(likelihoods), rel=1e-5)
+    expected = 0.5 * sum(likelihoods) + 0.25 * 3.0 * float(apart.detach())
+    assert float(found.total.detach()) == pytest.approx(expected, rel=1e-4)
     found.total.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
 
 
 @pytest.mark.parametrize("changes", [{"beam": 1}, {"beam": 3, "count": 2}, {"sampling": {"seed": 4}}])
