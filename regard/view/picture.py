@@ -2,7 +2,8 @@
 attention.
 
 What a word looks at is bright and the rest is dark: the brightness of a place is its weight, as a share of the
-word's largest. So a word that looks everywhere alike leaves the picture as it is.
+word's largest. So a word that looks everywhere alike leaves the picture as it is. On black no light would be seen, so
+a picture that is mostly dark, such as a digit written in white, is drawn on grey.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from regard.errors import UsageError
 from regard.view.terminal import SHADES, cut, padded, shades_told, visible
 
 DARK = 0.2  # what is left of the light where nothing is looked at
+GREY = 96  # what black becomes in a picture of which half is darker than `_TOO_DARK`
+_TOO_DARK = 40
 _TILE, _GAP, _TEXT = 192, 12, 26  # pixels of a contact sheet
 _CELLS = 24  # columns of a picture in a terminal
 _MARKS = "·" + "".join(shade for _, shade in SHADES)
@@ -87,6 +90,11 @@ class PictureMap:
         image = library.fromarray(weights / weights.max())
         return np.asarray(image.resize((width, height), library.Resampling.BICUBIC)).clip(0, 1)
 
+    @property
+    def too_dark(self) -> bool:
+        """Whether half of it is so dark that light on it would not be seen; never without a word, which is what gives light."""
+        return bool(self.words) and float(np.median(self.picture.max(axis=2))) < _TOO_DARK
+
     def lit(self, word: int, height: int | None = None, width: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
         """The picture as the word sees it, at its own size or another."""
         shown = self.sized(height, width)
@@ -94,10 +102,14 @@ class PictureMap:
         return np.rint(shown * light[..., None]).astype(np.uint8)
 
     def sized(self, height: int | None = None, width: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+        """The picture, on grey where it is too dark, at its own size or another."""
+        shown = self.picture
+        if self.too_dark:
+            shown = np.rint(GREY + shown * ((255 - GREY) / 255)).astype(np.uint8)
         if height is None or width is None:
-            return self.picture
+            return shown
         library = pillow()
-        return np.asarray(library.fromarray(self.picture).resize((width, height), library.Resampling.BICUBIC))
+        return np.asarray(library.fromarray(shown).resize((width, height), library.Resampling.BICUBIC))
 
     def place(self, word: int) -> tuple[int, int]:
         """Row and column, from 0, of the place that the word looks at most."""
@@ -178,7 +190,7 @@ def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = Tru
         drawn = blocks(map.lit(number, 2 * lines, cells)) if color else shades(map.light(number, lines, cells))
         tiles.append((word, drawn))
     shown = tiled(tiles, width, cells)
-    return "\n".join([*shown, *_legend(width, color)] if map.words else shown[:-1])
+    return "\n".join([*shown, *_legend(width, color, map.too_dark)] if map.words else shown[:-1])
 
 
 def text_lines(height: int, width: int, cells: int) -> int:
@@ -199,10 +211,11 @@ def tiled(tiles: Sequence[tuple[str, list[str]]], width: int, cells: int) -> lis
     return shown
 
 
-def _legend(width: int, color: bool) -> list[str]:
+def _legend(width: int, color: bool, on_grey: bool) -> list[str]:
     """In lines of `width` cells. The numbers are shares: those of the maps of words, which draw weights, are none."""
     if color:
         told, even = ["Bright: looked at most, each map for itself;"], "as it is: everywhere alike"
+        even += "; black is drawn grey" if on_grey else ""
     else:
         told, even = [*shades_told(), "of each map's largest;"], "one shade: everywhere alike"
     lines: list[str] = []

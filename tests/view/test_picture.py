@@ -16,6 +16,7 @@ from rich.text import Text
 
 from regard.errors import UsageError
 from regard.view.picture import DARK, PictureMap, draw_picture, picture_page, save_sheet
+from regard.view.picture import GREY as GREY_OF_BLACK
 
 GREY = np.full((30, 50, 1), 200, dtype=np.uint8)
 
@@ -44,6 +45,20 @@ def test_looking_everywhere_alike_leaves_the_picture_as_it_is() -> None:
     assert (even.lit(0) == picture).all()
     nothing = PictureMap(picture, ["a"], np.zeros((1, 3, 5)))
     assert abs(nothing.lit(0) - picture * DARK).max() <= 0.51
+
+
+def test_light_is_seen_on_a_dark_picture() -> None:
+    digit = np.zeros((30, 50, 1), dtype=np.uint8)
+    digit[10:20, 20:30] = 255
+    seen = made(["looks at black", "and at white"], [0, 7], digit)
+    on_black, on_white = (seen.lit(word)[..., 0].astype(int) for word in (0, 1))
+    assert on_black[:4, :4].min() > 80 > 25 > on_black[-4:, -4:].max(), "the corner that is looked at stands out"
+    assert on_white[14, 24] > 250 and on_white[:4, :4].max() < 25 and on_black[14, 24] == round(255 * DARK)
+    assert (seen.sized()[..., 0] == np.where(digit[..., 0] == 255, 255, GREY_OF_BLACK)).all()
+    assert "black is drawn grey" in " ".join(draw_picture(seen, width=100).split())
+    night = digit.copy()
+    night[:16] = 50
+    assert (made(["dog"], [0], night).sized() == night).all(), "half of it is light enough"
 
 
 def test_layers_and_heads_are_averaged_and_places_unfold_row_by_row() -> None:
