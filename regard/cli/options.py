@@ -35,7 +35,7 @@ SHOW: Tasks = {
     "ensemble": ("translation",),
 }
 EVALUATE: Tasks = {
-    "against": (*SEARCHING, "classification", PICTURES, "visual-question"),
+    "against": (*DRAWING, "classification", PICTURES, "visual-question", "forecasting"),
     "beam": SEARCHING,
     "lowercase": ("translation",),
     "tokenize": ("translation",),

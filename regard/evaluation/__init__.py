@@ -26,7 +26,7 @@ from regard.evaluation.moses import TokenizedBleu, moses_tokens, tokenized_bleu
 from regard.evaluation.resampling import score
 from regard.evaluation.score import RESAMPLES, SEED, FineScore, Measured, Metric, Score
 from regard.evaluation.segmentation import bleu_for, script_of_language, ter_for
-from regard.evaluation.significance import Method, PairedResult, paired_test
+from regard.evaluation.significance import Method, PairedResult, paired_measures, paired_test
 from regard.evaluation.strings import (
     CharacterErrorRate,
     ExactMatch,
@@ -82,6 +82,7 @@ __all__ = [
     "intersection",
     "item_error_rate",
     "moses_tokens",
+    "paired_measures",
     "paired_test",
     "parse_gold",
     "parse_links",

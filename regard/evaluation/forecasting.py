@@ -14,15 +14,13 @@ from jaxtyping import Bool, Float, Int
 from regard.errors import UsageError
 from regard.evaluation.resampling import score_of
 from regard.evaluation.score import RESAMPLES, SEED, Measured, Score
+from regard.evaluation.significance import PairedResult, paired_measures
 
 
-@dataclass(frozen=True, slots=True)
 class ForecastScore(Score):
     """A score in the unit of the series, or in none: it is printed to four digits."""
 
-    def __str__(self) -> str:
-        text = f"{self.name} {self.value:.4g}"
-        return text if self.low is None or self.high is None else f"{text} [{self.low:.4g}, {self.high:.4g}]"
+    FORMAT = ".4g"
 
 
 # --- simple ways ------------------------------------------------------------------------------------------------
@@ -82,16 +80,26 @@ class Errors:
         """MASE, and MAE and RMSE of each column, with the 95 % interval of a bootstrap."""
         absolute = np.abs(self.misses).mean(axis=1)
         squared = np.square(self.misses).mean(axis=1)
-        kept = self.scaled
-        found: list[Score] = []
-        if kept.any():
-            each = (absolute[:, kept] / self.naive[kept]).mean(axis=1)
-            found.append(_mean("MASE", each, self.block, facts))
+        found: list[Score] = [_mean("MASE", self._scaled(), self.block, facts)] if self.scaled.any() else []
         for place, column in enumerate(columns):
             of = "" if len(columns) == 1 else f" of {column}"
             found.append(_mean(f"MAE{of}", absolute[:, place], self.block, facts))
             found.append(_mean(f"RMSE{of}", squared[:, place], self.block, facts, root=True))
         return found
+
+    def against(self, other: Errors, facts: str) -> PairedResult:
+        """Whether `other`, the errors of other forecasts from the same lines, has another MASE by more than chance explains,
+        or another mean absolute error where no column has one: blocks of origins are exchanged. By these denominators."""
+        name = "MASE" if self.scaled.any() else "MAE"
+        theirs = Errors(other.misses, self.naive, self.block)
+        first, second = (_measured(each._scaled(), self.block, facts) for each in (self, theirs))
+        return paired_measures(name, first, second, kind=ForecastScore)
+
+    def _scaled(self) -> Float[np.ndarray, " O"]:
+        """The absolute error from each origin, over the columns that have a MASE as a share of its denominator; or that of
+        all columns, in their unit."""
+        absolute, kept = np.abs(self.misses).mean(axis=1), self.scaled
+        return (absolute[:, kept] / self.naive[kept] if kept.any() else absolute).mean(axis=1)
 
 
 def coverage(
@@ -116,6 +124,14 @@ def pinball(said: Float[np.ndarray, "O T C Q"], truth: Float[np.ndarray, "O T C"
 
 def _mean(name: str, values: Float[np.ndarray, " O"], block: int, facts: str, root: bool = False) -> Score:
     """The mean over origins, or its root."""
+    measured = _measured(values, block, facts, root)
+    # One block alone says nothing of how far another would lie from it.
+    found = score_of(name, measured, bootstrap=RESAMPLES if len(measured.statistics) > 1 else 0, seed=SEED)
+    return ForecastScore(found.name, found.value, found.low, found.high, found.signature)
+
+
+def _measured(values: Float[np.ndarray, " O"], block: int, facts: str, root: bool = False) -> Measured:
+    """Sums and counts of blocks."""
     starts = np.arange(0, len(values), max(1, block))
     sums = np.add.reduceat(values, starts)
     counts = np.diff(starts, append=len(values))
@@ -127,7 +143,4 @@ def _mean(name: str, values: Float[np.ndarray, " O"], block: int, facts: str, ro
     def said(fields: dict[str, str]) -> str:
         return "|".join([facts, f"block:{block}", *(f"{key}:{value}" for key, value in fields.items())])
 
-    measured = Measured(np.stack([sums, counts.astype(float)], axis=1), formula, said)
-    # One block alone says nothing of how far another would lie from it.
-    found = score_of(name, measured, bootstrap=RESAMPLES if len(starts) > 1 else 0, seed=SEED)
-    return ForecastScore(found.name, found.value, found.low, found.high, found.signature)
+    return Measured(np.stack([sums, counts.astype(float)], axis=1), formula, said)

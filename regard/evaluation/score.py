@@ -28,6 +28,8 @@ class Score:
     `low` and `high` are None where no bootstrap was asked for.
     """
 
+    FORMAT: ClassVar[str] = ".1f"  # in which numbers are printed
+
     name: str
     value: float
     low: float | None
@@ -35,8 +37,8 @@ class Score:
     signature: str
 
     def __str__(self) -> str:
-        text = f"{self.name} {self.value:.1f}"
-        return text if self.low is None or self.high is None else f"{text} [{self.low:.1f}, {self.high:.1f}]"
+        how, text = self.FORMAT, f"{self.name} {self.value:{self.FORMAT}}"
+        return text if self.low is None or self.high is None else f"{text} [{self.low:{how}}, {self.high:{how}}]"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,9 +47,7 @@ class Score:
 class FineScore(Score):
     """A number whose third decimal counts."""
 
-    def __str__(self) -> str:
-        text = f"{self.name} {self.value:.3f}"
-        return text if self.low is None or self.high is None else f"{text} [{self.low:.3f}, {self.high:.3f}]"
+    FORMAT = ".3f"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from regard.errors import UsageError
 from regard.evaluation.resampling import bootstrap_sums, check_sampling, score_of, shuffled_sums
-from regard.evaluation.score import RESAMPLES, SEED, Metric, Score, check_parallel
+from regard.evaluation.score import RESAMPLES, SEED, Measured, Metric, Score, check_parallel
 
 Method = Literal["approximate-randomization", "paired-bootstrap"]
 _SAMPLES = {"approximate-randomization": 10_000, "paired-bootstrap": 1_000}
@@ -30,7 +30,7 @@ class PairedResult:
     signature: str
 
     def __str__(self) -> str:
-        return f"{self.a} against {self.b}: {self.difference:+.1f}, p = {self.p_value:.4f}"
+        return f"{self.a} against {self.b}: {self.difference:+{self.a.FORMAT}}, p = {self.p_value:.4f}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,13 +61,29 @@ def paired_test(
     """
     check_parallel(hypotheses_a, references)
     check_parallel(hypotheses_b, references)
+    first, second = metric.measure(hypotheses_a, references), metric.measure(hypotheses_b, references)
+    return paired_measures(metric.name, first, second, method=method, samples=samples, bootstrap=bootstrap, seed=seed)
+
+
+def paired_measures(
+    name: str,
+    first: Measured,
+    second: Measured,
+    *,
+    method: Method = "approximate-randomization",
+    samples: int | None = None,
+    bootstrap: int = RESAMPLES,
+    seed: int = SEED,
+    kind: type[Score] = Score,
+) -> PairedResult:
+    """`paired_test` of what was measured already; row n of both is of the same sentence, document or block. `kind` says how
+    the numbers are printed."""
     if method not in _SAMPLES:
         raise UsageError(f"method is '{method}'; it must be one of {', '.join(_SAMPLES)}.")
     samples = _SAMPLES[method] if samples is None else samples
     if samples < 1:
         raise UsageError(f"A paired test needs at least 1 sample, not {samples}; {_SAMPLES[method]} is usual.")
     check_sampling(bootstrap, seed)
-    first, second = metric.measure(hypotheses_a, references), metric.measure(hypotheses_b, references)
     difference = first.value() - second.value()
     if method == "approximate-randomization":
         sums_a, sums_b = shuffled_sums(first.statistics, second.statistics, samples=samples, seed=seed)
@@ -78,9 +94,10 @@ def paired_test(
         chance -= chance.mean()
     # The margin forgives the rounding of sums that are equal on paper.
     reached = int((chance >= abs(difference) - 1e-9).sum())
+    a, b = (score_of(name, each, bootstrap=bootstrap, seed=seed) for each in (first, second))
     return PairedResult(
-        score_of(metric.name, first, bootstrap=bootstrap, seed=seed),
-        score_of(metric.name, second, bootstrap=bootstrap, seed=seed),
+        kind(**asdict(a)),
+        kind(**asdict(b)),
         difference,
         (reached + 1) / (samples + 1),
         method,

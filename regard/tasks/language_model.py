@@ -58,13 +58,20 @@ def masked_loss(model: MaskedLanguageModel, batch: MaskedBatch, *, smoothing: fl
 class Likelihood:
     """Of a text, summed. `unknown` are the tokens that stand for characters which the vocabulary lacks: they are easier
     to say than what they hide, so numbers of texts with many of them are too good. `pieces` has nats, tokens and
-    characters of each document, or of each part of at most `context` tokens of a longer one: what is resampled."""
+    characters of each document, or of each part of at most `context` tokens of a longer one: what is resampled. `parts` is
+    how many of them each document has."""
 
     nats: float
     tokens: int
     characters: int
     unknown: int = 0
     pieces: Float[np.ndarray, "P 3"] = field(default_factory=lambda: np.zeros((0, 3)), compare=False, repr=False)
+    parts: Int[np.ndarray, " D"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False, repr=False)
+
+    @property
+    def documents(self) -> Float[np.ndarray, "D 3"]:
+        """The pieces of each document together."""
+        return np.add.reduceat(self.pieces, self.parts.cumsum() - self.parts)
 
     @property
     def perplexity(self) -> float:
@@ -112,8 +119,10 @@ def measure(
         done = int(ends[part] - fresh[part])
         nats[done : done + len(labels)] = _nats(features, model.output, labels)
         unknown += int((labels == UNK).sum())
-    pieces = _pieces_of(corpus, context, nats)
-    return Likelihood(float(nats.sum()), corpus.said, int(corpus.characters.sum()), unknown, pieces)
+    sizes = np.diff(np.asarray(corpus.starts, dtype=np.int64))  # with the end
+    parts = -(-sizes // context)
+    pieces = _pieces_of(corpus, sizes, parts, nats)
+    return Likelihood(float(nats.sum()), corpus.said, int(corpus.characters.sum()), unknown, pieces, parts)
 
 
 def _nats(features: Float[Tensor, "P F"], output: nn.Linear, labels: Int[Tensor, " P"]) -> Float[np.ndarray, " P"]:
@@ -126,11 +135,11 @@ def _nats(features: Float[Tensor, "P F"], output: nn.Linear, labels: Int[Tensor,
     return torch.cat(found).double().cpu().numpy() if found else np.zeros(0)
 
 
-def _pieces_of(corpus: TextCorpus, context: int, nats: Float[np.ndarray, " S"]) -> Float[np.ndarray, "P 3"]:
-    """Nats, tokens and characters of each document, a longer one in as few parts of at most `context` tokens as can be,
-    which share its characters as they share its tokens."""
-    sizes = np.diff(np.asarray(corpus.starts, dtype=np.int64))  # with the end
-    parts = -(-sizes // context)
+def _pieces_of(
+    corpus: TextCorpus, sizes: Int[np.ndarray, " D"], parts: Int[np.ndarray, " D"], nats: Float[np.ndarray, " S"]
+) -> Float[np.ndarray, "P 3"]:
+    """Nats, tokens and characters of each document of `sizes` tokens, in as many `parts`, which share its characters as
+    they share its tokens."""
     document = np.repeat(np.arange(len(sizes)), parts)
     part = np.arange(len(document)) - np.repeat(parts.cumsum() - parts, parts)
     # The first mark of a stream is not said, so what is said begins one earlier than it stands.

@@ -38,6 +38,17 @@ def test_scores_against_plain_loops() -> None:
     assert found["MASE"].signature.startswith("season:7|block:3|bs:1000")
 
 
+def test_blocks_are_exchanged_between_two_forecasts() -> None:
+    """Three blocks, of which all favour one: of the 8 ways to exchange them 2 are as uneven."""
+    misses = np.array([1.0, 1.0, 2.0, 2.0, 1.0, 1.0])[:, None, None]
+    one, other = Errors(misses, np.array([0.5]), 2), Errors(3 * misses, np.array([9.0]), 2)
+    found = one.against(other, "f")
+    assert found.difference == pytest.approx(2 * (8 / 6 - 24 / 6)), "by the denominators of the first"
+    assert found.p_value == pytest.approx(2 / 8, abs=0.02)
+    assert found.a.name == "MASE" and Errors(misses, np.zeros(1), 2).against(other, "f").a.name == "MAE"
+    assert str(found).startswith("MASE 2.667") and "-5.333, p = " in str(found)
+
+
 def test_a_perfect_season_has_no_mase() -> None:
     errors = Errors(np.ones((5, 2, 2)), np.array([0.0, 4.0]), 2)
     assert errors.mase() == 0.25

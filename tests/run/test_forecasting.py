@@ -68,6 +68,33 @@ def test_it_is_better_than_repeating_a_week(folder: Path, capsys: pytest.Capture
     assert "seasonal naive" in shown and "drift" in shown and "coverage" in shown
 
 
+def test_two_runs_forecast_from_the_same_lines(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer, far = tmp_path / "longer", tmp_path / "far"
+    arguments = ["train", "--data", str(folder / "train.csv"), "--steps", "2"]
+    for out, key in ((longer, f"data.history={2 * HISTORY}"), (far, f"data.horizon={HORIZON + 1}")):
+        keys = [each for each in SHARED if not each.startswith(key.split("=")[0])]
+        assert main([*arguments, "--out", str(out), *settings([*keys, "model.kind=transformer", key])]) == 0
+    capsys.readouterr()
+    command = ["evaluate", str(folder / "run"), "--data", str(folder / "test.csv"), "--against"]
+    assert main([*command, str(longer), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["forecasts"] == 200 - 2 * HISTORY - HORIZON + 1, "both have read what is before the first"
+    [paired] = found["paired"]
+    scores = {each["name"]: each["value"] for each in found["scores"]}
+    assert paired["a"]["value"] == pytest.approx(scores["MASE"])
+    assert main(["evaluate", str(longer), "--data", str(folder / "test.csv"), "--json"]) == 0
+    alone = next(each for each in json.loads(capsys.readouterr().out)["scores"] if each["name"] == "MASE")
+    assert paired["b"]["value"] == pytest.approx(alone["value"]), "it was scored from the same lines alone"
+    assert paired["difference"] < 0 and paired["p_value"] < 0.01, "two steps taught nothing"
+    assert main([*command, str(longer)]) == 0
+    assert "p = 0.0" in capsys.readouterr().out.splitlines()[-1]
+    assert main([*command, str(far)]) == 2
+    said = capsys.readouterr().err
+    assert "a test needs two runs that say the same" in said and len(said.splitlines()) == 1
+
+
 def test_predict_writes_the_next_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(folder / "run"), str(folder / "test.csv")]) == 0
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))

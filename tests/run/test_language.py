@@ -134,6 +134,40 @@ def test_evaluate_is_the_likelihood_of_every_token_by_hand(
         assert score["signature"].endswith("|pieces:23|bs:1000|seed:12345")
 
 
+def test_two_runs_are_tested_on_the_same_text(
+    corpus: Path, run: Path, recurrent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the same words piece by piece, of other tokens document by document; each as it is alone."""
+    short, whole = tmp_path / "short", tmp_path / "whole"
+    assert train(corpus, short, "--steps", "20", *settings([*STACK, "data.tokenizer=characters"])) == 0
+    assert train(corpus, whole, "--steps", "2", *settings([*STACK, "data.unit=files"])) == 0
+    text = ["--data", str(corpus / "valid.txt"), "--json"]
+
+    def evaluated(first: Path, *more: str) -> Any:
+        assert main(["evaluate", str(first), *text, *more]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    def bits(first: Path) -> float:
+        found = evaluated(first)
+        assert found["paired"] == []
+        return next(each["value"] for each in found["scores"] if each["name"] == "bits per character")
+
+    capsys.readouterr()
+    for other, cut in ((recurrent, "pieces:23|"), (short, "documents:23|")):  # letters fill more than a context
+        [paired] = evaluated(run, "--against", str(other))["paired"]
+        assert paired["a"]["value"] == pytest.approx(bits(run)) and paired["b"]["value"] == pytest.approx(bits(other))
+        assert paired["difference"] == pytest.approx(bits(run) - bits(other))
+        assert paired["signature"].startswith(cut)
+    assert paired["p_value"] == pytest.approx(1 / 10_001), "letters after 20 steps are worse in every line"
+    [paired] = evaluated(run, "--against", str(run))["paired"]
+    assert paired["difference"] == 0 and paired["p_value"] == 1
+    assert main(["evaluate", str(run), *text[:2], "--against", str(short)]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert f"bits per character {bits(run):.3f} [" in said and f"{bits(run) - bits(short):+.3f}, p = 0.0001" in said
+    assert main(["evaluate", str(run), *text, "--against", str(whole)]) == 2
+    assert "a test needs two runs with the same data.unit" in one_sentence(capsys)
+
+
 def test_confidence_is_that_of_a_bootstrap_over_pieces() -> None:
     pieces = np.array([[2.0, 1, 3], [1, 2, 5], [4, 3, 2], [1, 1, 1], [7, 2, 9]])
     bare = FineScore("perplexity", math.exp(15 / 9), None, None, "context:7")

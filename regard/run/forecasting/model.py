@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from regard.data.reader import read_lines
 from regard.data.series import Series, read_series
 from regard.data.windows import Scaling, Windows
 from regard.errors import UsageError
-from regard.evaluation import Score
+from regard.evaluation import PairedResult, Score
 from regard.evaluation.forecasting import Errors, coverage, drift, naive, seasonal_naive
 from regard.models.forecaster import Forecaster
 from regard.run.folder import RunFolder
@@ -72,6 +72,7 @@ class Evaluation:
     count: int
     ways: dict[str, Errors]
     scores: list[Score]
+    paired: list[PairedResult] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         rows = {
@@ -85,6 +86,7 @@ class Evaluation:
             "season": self.season,
             "columns": self.columns,
             "scores": scores,
+            "paired": [each.to_json() for each in self.paired],
             "beside": rows,
         }
 
@@ -98,6 +100,7 @@ class Evaluation:
                 mae, rmse = each.mae()[place], each.rmse()[place]
                 mase = f"{mae / each.naive[place]:12.4g}" if each.scaled[place] else f"{'–':>12}"
                 lines.append(f"  {name:16}{mae:12.4g}{rmse:12.4g}{mase}")
+        lines += [f"\n{each}    {each.signature}" for each in self.paired]
         return "\n".join(lines)
 
 
@@ -140,35 +143,46 @@ class ForecastModel:
         times = [series.written(time) for time in series.going_on(horizon)]
         return Forecast(series, times, low, middle, high, forecasting.look(self.network, batch)[0])
 
-    def evaluate(self, series: Series, first: int = 0) -> Evaluation:
+    def evaluate(self, series: Series, first: int = 0, against: ForecastModel | None = None) -> Evaluation:
         """Forecasts from every line that has a history and a season before it, a horizon after it, and a number of `first`
-        or more, from 0."""
-        history, horizon = self.sizes
-        season = self.scaling.season
-        first = max(first, history, season)
+        or more, from 0. `against` is tested from the same lines, so both have to have their history before them."""
+        models = [self] if against is None else [self, against]
+        horizon = self.sizes[1]
+        for model in models:
+            if (model.sizes[1], model.scaling.columns) != (horizon, self.scaling.columns):
+                raise UsageError(
+                    f"{model.name} says {model.sizes[1]:,} steps of {', '.join(model.scaling.columns)}, and {self.name} "
+                    f"{horizon:,} of {', '.join(self.scaling.columns)}: a test needs two runs that say the same"
+                )
+            model.scaling.check(series)
+            first = max(first, model.sizes[0], model.scaling.season)
         if first + horizon > len(series):
             raise UsageError(
                 f"{series.name} has {len(series):,} lines of numbers, and {first:,} known ones with {horizon:,} to forecast need "
                 f"{first + horizon:,}: give a longer series"
             )
-        windows = Windows(
-            series,
-            self.scaling,
-            history,
-            horizon,
-            first=first,
-            last=len(series) - horizon,
-            size=AT_ONCE,
-            shuffle=False,
-        )
+        found = self._evaluation(series, *self._forecasts(series, first))
+        if against is None:
+            return found
+        own = found.ways["regard"]
+        said, origins = against._forecasts(series, first)
+        theirs = replace(own, misses=said[..., 1] - _truth(series, origins, horizon))
+        facts = f"horizon:{horizon}|forecasts:{len(origins)}|history:{self.sizes[0]},{against.sizes[0]}"
+        return replace(found, paired=[own.against(theirs, facts)])
+
+    def _forecasts(self, series: Series, first: int) -> tuple[Float[np.ndarray, "O T C 3"], Int[np.ndarray, " O"]]:
+        """What is said from every line of `first` or more that has a horizon after it, and these lines."""
+        history, horizon = self.sizes
+        last = len(series) - horizon
+        windows = Windows(series, self.scaling, history, horizon, first=first, last=last, size=AT_ONCE, shuffle=False)
         said, origins = forecasting.forecasts(self.network, windows.epoch(0))
-        return self._evaluation(series, self.scaling.unscaled(said), origins)
+        return self.scaling.unscaled(said), origins
 
     def _evaluation(
         self, series: Series, said: Float[np.ndarray, "O T C 3"], origins: Int[np.ndarray, " O"]
     ) -> Evaluation:
         horizon, season = self.sizes[1], self.scaling.season
-        truth = series.values[origins[:, None] + np.arange(horizon)]
+        truth = _truth(series, origins, horizon)
         block = max(horizon, season)
         scale = np.array(self.scaling.naive)
         made = {
@@ -220,11 +234,18 @@ class ForecastModel:
         """Writes it as PNG."""
         save_forecast(self.predict(text).views(), path, layer=layer, head=head)
 
-    def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
+    def evaluated(
+        self,
+        source: Path | None,
+        target: Path | None,
+        data: Path | None,
+        as_json: bool,
+        against: ForecastModel | None = None,
+    ) -> str:
         """What `regard evaluate` prints."""
         if data is None or source is not None or target is not None:
             raise UsageError("give --data FILE.csv, with a header, a column of times and the columns of numbers")
-        found = self.evaluate(self.read(data))
+        found = self.evaluate(self.read(data), against=against)
         if as_json:
             return json.dumps({"run": self.name} | found.to_json(), ensure_ascii=False, indent=1)
         return f"{self.name}: {found}"
@@ -233,6 +254,10 @@ class ForecastModel:
         series = read_series(name, lines, self.scaling.time, self.scaling.columns)
         self.scaling.check(series)
         return series
+
+
+def _truth(series: Series, origins: Int[np.ndarray, " O"], horizon: int) -> Float[np.ndarray, "O T C"]:
+    return series.values[origins[:, None] + np.arange(horizon)]
 
 
 def scaling_of(folder: RunFolder) -> Path:

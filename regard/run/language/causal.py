@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from regard.attention import attends
 from regard.batch import BOS, SPECIAL_TOKENS
@@ -20,7 +21,8 @@ from regard.config.language import LanguageModelRecipe, SayingPart
 from regard.data import Tokenizer
 from regard.data.text import TextCorpus
 from regard.decoding import Constraints, check_count, sample
-from regard.evaluation import FineScore, Score
+from regard.errors import UsageError
+from regard.evaluation import FineScore, Measured, PairedResult, Score, paired_measures
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
@@ -29,7 +31,7 @@ from regard.run.language.reading import read_text_recipe, read_tokenizer
 from regard.run.lines import check_lines, unknown_note
 from regard.run.weights import with_weights
 from regard.tasks import language_model
-from regard.tasks.language_model import Sampling
+from regard.tasks.language_model import Likelihood, Sampling
 from regard.view import AttentionMap
 
 READ_AHEAD = 512  # lines that are sorted by length together
@@ -37,7 +39,7 @@ ROWS = 64  # prompts that go on side by side
 MANY = 0.001  # of a text's tokens: if more are unknown, how likely it is says too little of it
 
 
-def likelihood_scores(found: language_model.Likelihood, context: int) -> list[Score]:
+def likelihood_scores(found: Likelihood, context: int) -> list[Score]:
     how = f"context:{context}|stride:{max(1, context // 2)}|tokens:{found.tokens}|characters:{found.characters}"
     how += f"|unknown:{found.unknown}"
     perplexity = FineScore("perplexity", found.perplexity, None, None, how)
@@ -46,6 +48,15 @@ def likelihood_scores(found: language_model.Likelihood, context: int) -> list[Sc
         with_confidence(perplexity, found.pieces, lambda sums: np.exp(sums[:, 0] / sums[:, 1])),
         with_confidence(bits, found.pieces, lambda sums: sums[:, 0] / sums[:, 2] / np.log(2)),
     ]
+
+
+def _bits(pieces: Float[np.ndarray, "P 3"], how: str) -> Measured:
+    """Bits per character of nats, tokens and characters."""
+
+    def said(fields: dict[str, str]) -> str:
+        return "|".join([how, *(f"{key}:{value}" for key, value in fields.items())])
+
+    return Measured(pieces, lambda sums: sums[:, 0] / sums[:, 2] / np.log(2), said)
 
 
 @dataclass(frozen=True)
@@ -198,18 +209,32 @@ class LanguageModel:
     def _noted(self, said: Continuation, prompt: list[int]) -> Continuation:
         return replace(said, notes=unknown_note(prompt))
 
-    def likelihood(self, corpus: TextCorpus) -> language_model.Likelihood:
+    def likelihood(self, corpus: TextCorpus) -> Likelihood:
         """How likely a text is."""
         return language_model.measure(self.network, corpus, context=self.context)
 
-    def evaluate(self, corpus: TextCorpus) -> TextEvaluation:
+    def evaluate(self, corpus: TextCorpus, against: tuple[LanguageModel, TextCorpus] | None = None) -> TextEvaluation:
+        """`against` is tested by bits per character on the same text, as its own tokenizer reads it."""
         found, notes = self.likelihood(corpus), []
         if found.unknown > MANY * found.tokens:
             notes.append(
                 f"{found.unknown:,} of {found.tokens:,} tokens ({found.unknown / found.tokens:.1%}) are unknown to the model "
                 "and easier to say than what they hide: bits per character and perplexity look better than they are"
             )
-        return TextEvaluation(self.name, len(corpus), likelihood_scores(found, self.context), notes)
+        paired = [] if against is None else [self._compared(found, *against)]
+        return TextEvaluation(self.name, len(corpus), likelihood_scores(found, self.context), notes, paired)
+
+    def _compared(self, found: Likelihood, other: LanguageModel, corpus: TextCorpus) -> PairedResult:
+        theirs = other.likelihood(corpus)
+        if len(found.parts) != len(theirs.parts) or found.characters != theirs.characters:
+            raise UsageError(
+                f"{self.name} reads {len(found.parts):,} documents of {found.characters:,} characters and {other.name} "
+                f"{len(theirs.parts):,} of {theirs.characters:,}: a test needs two runs with the same data.unit"
+            )
+        alike = np.array_equal(found.pieces[:, 2], theirs.pieces[:, 2])  # cut at the same places
+        first, second = (each.pieces if alike else each.documents for each in (found, theirs))
+        how = f"{'pieces' if alike else 'documents'}:{len(first)}|context:{self.context},{other.context}"
+        return paired_measures("bits per character", _bits(first, how), _bits(second, how), kind=FineScore)
 
     def said(self, lines: Iterable[str], *, jsonl: bool, how: How | None = None) -> Iterator[str]:
         """What `regard predict` prints for each line: the line and what comes after it. A blank line stays blank."""
@@ -229,9 +254,20 @@ class LanguageModel:
                 yield from (piece.replace("\n", " ") for piece in self.stream(line, how, number=number))
             yield "\n"
 
-    def evaluated(self, source: Path | None, target: Path | None, data: Path | None, as_json: bool) -> str:
+    def evaluated(
+        self,
+        source: Path | None,
+        target: Path | None,
+        data: Path | None,
+        as_json: bool,
+        against: LanguageModel | None = None,
+    ) -> str:
         """What `regard evaluate` prints."""
-        found = self.evaluate(text_named(source, target, data, self.recipe.data.unit, self.tokenizer))
+        own, *others = (
+            (model, text_named(source, target, data, model.recipe.data.unit, model.tokenizer))
+            for model in (self, *(() if against is None else (against,)))
+        )
+        found = self.evaluate(own[1], *others)
         for note in found.notes:
             print(note, file=sys.stderr)
         return found.said(as_json)

@@ -17,7 +17,7 @@ from regard.attention import capture
 from regard.data import Tokenizer
 from regard.data.text import TextCorpus, Unit
 from regard.errors import UsageError
-from regard.evaluation import RESAMPLES, SEED, Score
+from regard.evaluation import RESAMPLES, SEED, PairedResult, Score
 from regard.evaluation.resampling import bootstrap_sums, interval
 from regard.run.language.reading import Texts
 
@@ -49,16 +49,19 @@ class TextEvaluation:
     documents: int
     scores: list[Score]
     notes: list[str] = field(default_factory=list)
+    paired: list[PairedResult] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {"run": self.run, "documents": self.documents, "scores": [s.to_json() for s in self.scores]}
+        scores, paired = ([each.to_json() for each in found] for found in (self.scores, self.paired))
+        return {"run": self.run, "documents": self.documents, "scores": scores, "paired": paired}
 
     def said(self, as_json: bool) -> str:
         return json.dumps(self.to_json(), ensure_ascii=False, indent=1) if as_json else str(self)
 
     def __str__(self) -> str:
         lines = [f"{self.run}: {self.documents:,} documents"]
-        return "\n".join([*lines, *(f"  {s}    {s.signature}" for s in self.scores)])
+        lines += [f"  {s}    {s.signature}" for s in self.scores]
+        return "\n".join([*lines, *(f"{each}    {each.signature}" for each in self.paired)])
 
 
 def text_named(
