@@ -1,11 +1,17 @@
-"""Keys of a recipe that were written and do nothing: they belong to a mechanism that it does not have."""
+"""Keys of a recipe that were written and do nothing: they belong to a mechanism, or to a kind of model, that it does not
+have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from regard.config.recipe import ATTENTIONS, HiddenMarkovPart, Recipe, RecurrentPart
+from regard.config.captioning import CaptionerPart
+from regard.config.classification import ClassifierPart
+from regard.config.forecasting import ForecasterPart
+from regard.config.recipe import ATTENTIONS, HiddenMarkovPart, Part, Recipe, RecipeBase, RecurrentPart
+from regard.config.visual_question import VisualQuestionPart
 
 # Of a mechanism: the key, and what it belongs to.
 OF_MECHANISM = {
@@ -20,8 +26,89 @@ OF_MECHANISM = {
 OF_REINFORCE = ("samples", "discount", "reward", "entropy")
 
 
-def idle_keys(tree: Mapping[str, Any], recipe: Recipe) -> list[str]:
+@dataclass(frozen=True)
+class Hanging:
+    """Keys of `[model]` that do something where `works`, and `otherwise` says with what they do nothing."""
+
+    keys: tuple[str, ...]
+    works: Callable[[Any], bool]
+    otherwise: Callable[[Any], str]
+
+
+BLOCKS = ("heads", "feed_forward")  # of a Transformer's layers
+HANGING: dict[type[Part], tuple[Hanging, ...]] = {
+    ForecasterPart: (Hanging(BLOCKS, lambda p: p.kind == "transformer", lambda p: f'kind = "{p.kind}"'),),
+    ClassifierPart: (
+        Hanging(
+            ("encoder", "cell", "embedding", "hidden", "layers", *BLOCKS, "dropout"),
+            lambda p: p.pretrained is None,
+            lambda p: "pretrained, whose encoder it is",
+        ),
+        Hanging(
+            ("cell", "hidden"),
+            lambda p: p.encoder == "recurrent" or p.pretrained is not None,
+            lambda p: f'encoder = "{p.encoder}"',
+        ),
+        Hanging(
+            BLOCKS,
+            lambda p: p.encoder == "transformer" or p.grid_layers or p.pretrained is not None,
+            lambda p: f'encoder = "{p.encoder}"' + (" and grid_layers = 0" if p.encoder == "grid" else ""),
+        ),
+        Hanging(
+            ("hops",),
+            lambda p: "self-attentive" in p.pooling or p.pooling == "query",
+            lambda p: f'pooling = "{p.pooling}"',
+        ),
+    ),
+    CaptionerPart: (
+        Hanging(("widths", "blocks"), lambda p: p.backbone is None, lambda p: f'backbone = "{p.backbone}"'),
+        Hanging(
+            ("embedding", "hidden", "gate"),
+            lambda p: p.decoder != "transformer",
+            lambda p: 'decoder = "transformer"',
+        ),
+        Hanging(
+            BLOCKS,
+            lambda p: p.decoder == "transformer" or p.grid_layers,
+            lambda p: f'decoder = "{p.decoder}" and grid_layers = 0',
+        ),
+    ),
+    VisualQuestionPart: (
+        Hanging(
+            ("embedding", "question_layers"),
+            lambda p: p.fusion != "hierarchical",
+            lambda p: 'fusion = "hierarchical"',
+        ),
+        Hanging(("fusion_layers",), lambda p: p.fusion in ("dense", "modular"), lambda p: f'fusion = "{p.fusion}"'),
+        Hanging(("slots",), lambda p: p.fusion == "dense", lambda p: f'fusion = "{p.fusion}"'),
+        Hanging(("hidden",), lambda p: p.fusion != "none", lambda p: 'fusion = "none"'),
+        Hanging(
+            ("heads",),
+            lambda p: p.grid_layers or p.fusion in ("dense", "modular"),
+            lambda p: f'fusion = "{p.fusion}" and grid_layers = 0',
+        ),
+        Hanging(("feed_forward",), lambda p: p.grid_layers, lambda p: "grid_layers = 0"),
+    ),
+}
+
+
+def idle_keys(tree: Mapping[str, Any], recipe: RecipeBase) -> list[str]:
     """Sentences about keys that stand in `tree`, what somebody wrote, and change nothing in the recipe made of it."""
+    if isinstance(recipe, Recipe):
+        return _of_translation(tree, recipe)
+    part: Any = vars(recipe)["model"]  # each task has its own
+    model = _table(tree.get("model"))
+    found = [
+        f"model.{key} does nothing with {hanging.otherwise(part)}"
+        for hanging in HANGING.get(type(part), ())
+        if not hanging.works(part)
+        for key in hanging.keys
+        if key in model
+    ]
+    return [*found, *_of_mechanism("attention", model.get("attention"))]
+
+
+def _of_translation(tree: Mapping[str, Any], recipe: Recipe) -> list[str]:
     model, training, decoding = (_table(tree.get(name)) for name in ("model", "training", "decoding"))
     found = [sentence for place in ATTENTIONS for sentence in _of_mechanism(place, model.get(place))]
     mechanisms = [part for parts in recipe.model.mechanisms.values() for part in parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from regard.config import task_of
+from regard.config.idle import idle_keys
 from regard.run.autoencoder.job import AutoencoderJob
 from regard.run.captioning.job import CaptioningJob
 from regard.run.classification import begin as begin_classification
@@ -18,7 +19,16 @@ from regard.run.translation.job import TranslationJob
 
 
 def begin(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Job:
-    """All that comes before the first step. A run that goes on has its task in its own recipe."""
+    """All that comes before the first step, and a word on each key that was written and does nothing. A run that goes on
+    has its task in its own recipe."""
+    job = _begun(tree, folder, console, origin, resume)
+    if not resume:
+        for sentence in idle_keys(tree, job.recipe):
+            console.print(sentence, highlight=False, style="yellow")
+    return job
+
+
+def _begun(tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool) -> Job:
     task = folder.read_recipe().task if resume else task_of(tree, origin)
     match task:
         case "translation":

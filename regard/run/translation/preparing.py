@@ -8,7 +8,6 @@ from dataclasses import replace
 from rich.console import Console
 
 from regard.config import DecodingPart, Recipe, recipe_of, write_toml
-from regard.config.idle import idle_keys
 from regard.config.recipe import ATTENTIONS
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
@@ -40,7 +39,7 @@ VALIDATED_PAIRS = 1000  # more would cost minutes at each validation and change 
 def prepare(
     tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
 ) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
-    parent, written = None if resume else Parent.of(tree), tree
+    parent = None if resume else Parent.of(tree)
     if resume:
         recipe = resumed(tree, folder, folder.read_translation(), origin)
     else:
@@ -56,8 +55,6 @@ def prepare(
     make(folder)
     if not resume:
         recipe = resolve(tree, diagnosis, origin)
-        for sentence in idle_keys(written, recipe):
-            console.print(sentence, highlight=False, style="yellow")
 
     apart = held_out(diagnosis.pairs, recipe.seed) if valid_pairs is None else (lambda _: False)
 
