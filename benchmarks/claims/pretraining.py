@@ -106,11 +106,11 @@ def scratch(options: argparse.Namespace) -> Path:
     from regard.build.language import masked_language_model
     from regard.config.language import MaskedLanguageModelRecipe
     from regard.run.folder import RunFolder
-    from regard.run.language.reading import read_text_recipe, read_tokenizer
+    from regard.run.language.reading import read_tokenizer
     from regard.training.checkpoint import parameters_of, save_tensors
 
     folder, blank = RunFolder(options.run), RunFolder(options.out / "untrained")
-    recipe = read_text_recipe(folder, MaskedLanguageModelRecipe)
+    recipe = folder.read_recipe_of(MaskedLanguageModelRecipe)
     blank.path.mkdir(parents=True, exist_ok=True)
     for path in (folder.recipe, folder.tokenizer("text", True), folder.report):
         shutil.copy(path, blank.path)

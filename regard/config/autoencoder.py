@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from regard.config.reading import merge
+from regard.config.budget import rise_of, training_under
 from regard.config.recipe import Part, RecipeBase, TrainingPart
 
 Tree = dict[str, Any]
@@ -101,9 +101,7 @@ class AutoencoderRecipe(RecipeBase):
 
 def picture_preset(tree: Mapping[str, Any]) -> Tree:
     """The recipe's tree with what follows from it. What it says itself counts more."""
-    data, given = tree.get("data"), tree.get("training")
+    data = tree.get("data")
     noisy = isinstance(data, Mapping) and data.get("noise") is not None
-    training: Tree = {"learning_rate": 5e-3 if noisy else 8e-3}
-    if not isinstance(given, Mapping) or all(given.get(name) is None for name in ("steps", "minutes", "epochs")):
-        training["steps"] = 6000
-    return merge({"training": training}, tree)
+    below = {"learning_rate": 5e-3 if noisy else 8e-3, "steps": 6000, **rise_of(PictureTrainingPart)}
+    return {**tree, "training": training_under(below, tree.get("training", {}))}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from regard.config.budget import rise_of, training_under
 from regard.config.recipe import (
     SAME_SIZE,
     AttentionPart,
@@ -167,7 +168,5 @@ class CaptioningRecipe(RecipeBase):
 
 def caption_preset(tree: Mapping[str, Any]) -> Tree:
     """The recipe's tree with a budget, if it has none: it is given up early when nothing improves."""
-    given = tree.get("training", {})
-    if not isinstance(given, Mapping) or any(given.get(name) is not None for name in ("steps", "minutes", "epochs")):
-        return dict(tree)
-    return {**tree, "training": {"epochs": 30, "patience": 10, **given}}
+    below = {"epochs": 30, "patience": 10, **rise_of(CaptionTrainingPart)}
+    return {**tree, "training": training_under(below, tree.get("training", {}))}

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from regard.config.budget import training_under
 from regard.config.language import StackPart
 from regard.config.recipe import Part, Rate, RecipeBase, TokenizerKind, TrainingPart
 
@@ -194,12 +195,8 @@ class ClassificationRecipe(RecipeBase):
         """What a recipe leaves out of `training` is this task's, not translation's."""
         if not isinstance(tree, dict):
             return tree
-        given, model = tree.get("training", {}), tree.get("model")
-        if not isinstance(given, dict):
-            return tree
-        budget = any(given.get(name) is not None for name in ("steps", "minutes", "epochs"))
-        below = {k: v for k, v in _defaults(model).items() if not (budget and k in ("epochs", "patience"))}
-        return {**tree, "training": {**below, **given}}
+        below = _defaults(tree.get("model"))
+        return {**tree, "training": training_under(below, tree.get("training", {}))}
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> ClassificationRecipe:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from regard.config.autoencoder import FOREIGN
-from regard.config.reading import merge
+from regard.config.budget import rise_of, training_under
 from regard.config.recipe import Part, Rate, RecipeBase, TrainingPart
 
 Tree = dict[str, Any]
@@ -101,6 +101,5 @@ class ForecastingRecipe(RecipeBase):
 
 def forecasting_preset(tree: Mapping[str, Any]) -> Tree:
     """The recipe's tree with a budget, where it has none of its own."""
-    given = tree.get("training")
-    spent = isinstance(given, Mapping) and any(given.get(name) is not None for name in ("steps", "minutes", "epochs"))
-    return dict(tree) if spent else merge({"training": {"steps": 2000}}, tree)
+    below = {"steps": 2000, **rise_of(ForecastTrainingPart)}
+    return {**tree, "training": training_under(below, tree.get("training", {}))}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from regard.config.budget import rise_of, training_under
 from regard.config.recipe import Part, Rate, RecipeBase, TokenizerKind, TrainingPart
 
 Tree = dict[str, Any]
@@ -123,7 +124,5 @@ class VisualQuestionRecipe(RecipeBase):
 
 def question_preset(tree: Mapping[str, Any]) -> Tree:
     """The recipe's tree with a budget, if it has none: it is given up early when nothing improves."""
-    given = tree.get("training", {})
-    if not isinstance(given, Mapping) or any(given.get(name) is not None for name in ("steps", "minutes", "epochs")):
-        return dict(tree)
-    return {**tree, "training": {"epochs": 20, "patience": 10, **given}}
+    below = {"epochs": 20, "patience": 10, **rise_of(QuestionTrainingPart)}
+    return {**tree, "training": training_under(below, tree.get("training", {}))}

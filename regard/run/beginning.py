@@ -96,13 +96,6 @@ def check_machine(tree: Mapping[str, Any]) -> None:
         check_tensorboard()
 
 
-def within_steps(training: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
-    """A preset's training part whose rise ends in the first quarter of a short budget: else the peak is never reached."""
-    if steps is None or "warmup" not in training:
-        return dict(training)
-    return {**training, "warmup": min(training["warmup"], max(1, steps // 4))}
-
-
 def with_precision(recipe: R, console: Console) -> R:
     """What the machine multiplies faster, measured once: a run that goes on later must not choose anew."""
     if recipe.training.precision != "auto":

@@ -12,6 +12,7 @@ import numpy as np
 
 from regard.config import Corpus as CorpusFacts
 from regard.config import DataPart, Recipe, merge, preset, recipe_of
+from regard.config.budget import training_under
 from regard.config.languages import languages_of_files
 from regard.data import (
     Corpus,
@@ -27,7 +28,6 @@ from regard.data import (
     made_of,
 )
 from regard.errors import RegardError, UsageError
-from regard.run.beginning import within_steps
 from regard.run.folder import RunFolder
 
 Tree = dict[str, Any]
@@ -85,11 +85,7 @@ def resolve(tree: Tree, diagnosis: Diagnosis, origin: str) -> Recipe:
     given = recipe_of(tree, origin)
     chosen = given.model.kind if tree.get("model") else None
     below = preset(corpus, chosen, minutes=given.training.minutes, steps=given.training.steps)
-    below["training"] = within_steps(below["training"], given.training.steps)
-    training = tree.get("training", {})
-    if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
-        # A budget of the user's own is spent to the end.
-        below["training"] = {k: v for k, v in below["training"].items() if k not in ("epochs", "patience")}
+    below["training"] = training_under(below["training"], tree.get("training", {}))
     data = tree.get("data", {})
     if data.get("tokenizer") is not None:  # one choice for both sides, unless a side says otherwise
         both = data["tokenizer"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from regard.config import Recipe, RecipeBase, any_recipe_of, read_toml
 from regard.data import Tokenizer
 from regard.errors import UsageError
 from regard.training.checkpoint import has_state
+
+R = TypeVar("R", bound=RecipeBase)
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,12 @@ class RunFolder:
             )
         return any_recipe_of(read_toml(self.recipe), str(self.recipe))
 
-    def read_translation(self) -> Recipe:
-        """The recipe of a run that translates; UsageError if it does something else."""
+    def read_recipe_of(self, kind: type[R]) -> R:
+        """The recipe of a run of one task; UsageError if it does something else."""
         recipe = self.read_recipe()
-        if not isinstance(recipe, Recipe):
-            raise UsageError(f"{self.path} is a run of {recipe.task}, and this needs one of translation")
+        if not isinstance(recipe, kind):
+            wanted = kind.model_fields["task"].default
+            raise UsageError(f"{self.path} is a run of {recipe.task}, and this needs one of {wanted}")
         return recipe
 
     def read_tokenizers(self, recipe: Recipe) -> tuple[Tokenizer, Tokenizer]:

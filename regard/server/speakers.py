@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regard.config import Recipe
 from regard.data import made_of
 from regard.errors import RegardError
 from regard.run import Model, Prediction, RunFolder
@@ -143,7 +144,7 @@ class Speakers:
         spoken: dict[str, Languages] = {}
         folders: dict[str, Path] = {}
         for number, run in enumerate(runs):
-            recipe = RunFolder(run).read_translation()
+            recipe = RunFolder(run).read_recipe_of(Recipe)
             name = base = run.resolve().name
             for again in range(2, len(runs) + 2):
                 if name in loaders:

@@ -62,9 +62,9 @@ def test_what_is_written_is_read_again(noise: Any) -> None:
 
 
 def test_what_a_recipe_says_counts_more_than_what_follows_from_it() -> None:
-    assert picture_preset({})["training"] == {"learning_rate": 8e-3, "steps": 6000}
+    assert picture_preset({})["training"] == {"learning_rate": 8e-3, "steps": 6000, "warmup": 50}
     assert picture_preset({"data": {"noise": 0.3}})["training"]["learning_rate"] == 5e-3
-    given = {"data": {"noise": 0.3}, "training": {"learning_rate": 1e-3, "minutes": 2.0}}
+    given = {"data": {"noise": 0.3}, "training": {"learning_rate": 1e-3, "minutes": 2.0, "warmup": 7}}
     assert picture_preset(given) == given
 
 

@@ -80,9 +80,9 @@ def test_heads_have_the_score_of_a_transformer_unless_another_is_named() -> None
 
 
 def test_a_budget_of_ones_own_is_spent_to_the_end() -> None:
-    assert caption_preset({})["training"] == {"epochs": 30, "patience": 10}
-    assert caption_preset({"training": {"patience": 3}})["training"] == {"epochs": 30, "patience": 3}
-    given = {"training": {"minutes": 2.0}}
+    assert caption_preset({})["training"] == {"epochs": 30, "patience": 10, "warmup": 200}
+    assert caption_preset({"training": {"patience": 3}})["training"] == {"epochs": 30, "patience": 3, "warmup": 200}
+    given = {"training": {"minutes": 2.0, "warmup": 7}}
     assert caption_preset(given) == given
 
 

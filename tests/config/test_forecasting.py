@@ -61,7 +61,7 @@ def test_what_is_written_is_read_again() -> None:
 @pytest.mark.parametrize("budget", ["steps", "minutes", "epochs"])
 def test_a_budget_of_ones_own_counts_alone(budget: str) -> None:
     tree = forecasting_preset({"training": {budget: 3}})
-    assert tree["training"] == {budget: 3}
+    assert tree["training"] == {budget: 3, "warmup": 1 if budget == "steps" else 100}
 
 
 def test_the_recipe_of_the_house_is_one() -> None:

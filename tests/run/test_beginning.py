@@ -18,7 +18,6 @@ from rich.console import Console
 from regard.cli import main
 from regard.errors import RegardError, UsageError
 from regard.run import training
-from regard.run.beginning import within_steps
 
 WORDS = ["one", "two", "three", "four"]
 SMALL = ["model.dim=8", "model.heads=2", "model.feed_forward=8", "training.precision=fp32"]
@@ -259,15 +258,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path, capsys: pytest.
     assert "already holds a run: add --resume" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_rate_reaches_its_peak_within_a_short_budget() -> None:
-    preset = {"learning_rate": 3e-3, "warmup": 300}
-    assert within_steps(preset, 100) == {"learning_rate": 3e-3, "warmup": 25}
-    assert within_steps(preset, 3)["warmup"] == 1
-    assert within_steps(preset, 1200) == within_steps(preset, 9000) == within_steps(preset, None) == preset
-    assert within_steps({"epochs": 3}, 100) == {"epochs": 3}
-
-
-@pytest.mark.parametrize("task", ["translation", "language-model"])
+@pytest.mark.parametrize("task", TASKS)
 def test_a_warm_up_that_somebody_chose_is_theirs(task: str, tmp_path: Path) -> None:
     command = ["train", *TASKS[task](tmp_path), "--steps", "8"]
     for name, more, warmup in (("own", ["--set", "training.warmup=50"], 50), ("preset", [], 2)):

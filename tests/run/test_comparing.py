@@ -19,7 +19,7 @@ from rich.console import Console
 import regard.run.comparing.alone as alone
 import regard.run.comparing.compare as comparing
 from regard.cli import main
-from regard.config import read_toml, write_toml
+from regard.config import Recipe, read_toml, write_toml
 from regard.data import TextPairs
 from regard.errors import UsageError
 from regard.evaluation import Score
@@ -128,7 +128,7 @@ def test_the_page_shows_the_same_inputs_under_every_mechanism(out: Path, corpus:
 
 
 def test_all_mechanisms_share_seed_data_and_precision(out: Path) -> None:
-    one, other = (RunFolder(out / name).read_translation() for name in ("top-k-2-1", "none-1"))
+    one, other = (RunFolder(out / name).read_recipe_of(Recipe) for name in ("top-k-2-1", "none-1"))
     assert one.model.attention.normalize == "top-k" and one.model.attention.top_k == 2  # type: ignore[union-attr]
     assert other.model.decoder == "fixed-initial"  # type: ignore[union-attr]
     assert (one.seed, one.data, one.training, one.decoding) == (other.seed, other.data, other.training, other.decoding)

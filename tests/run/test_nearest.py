@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from regard.batch import UNK
-from regard.config import recipe_of, write_toml
+from regard.config import Recipe, recipe_of, write_toml
 from regard.data import Tokenizer, build_corpus
 from regard.errors import UsageError
 from regard.run import RunFolder
@@ -315,7 +315,7 @@ def test_the_command_prints_them_or_says_why_not(tmp_path: Path) -> None:
 
     pairs = [("a b", "六"), ("a c", "नौ")]
     run = run_of(tmp_path / "run", pairs)
-    recipe = RunFolder(run).read_translation()
+    recipe = RunFolder(run).read_recipe_of(Recipe)
     tokenizer = Tokenizer.load(run / "tokenizer.json")
     network = new_network(recipe, tokenizer, tokenizer)
     save_file({name: each.clone() for name, each in parameters_of(network).items()}, run / "model.safetensors")

@@ -37,9 +37,7 @@ class PictureModel:
     def load(cls, run: str | Path, device: str = "auto") -> PictureModel:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = folder.read_recipe()
-        if not isinstance(recipe, AutoencoderRecipe):
-            raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of autoencoder")
+        recipe = folder.read_recipe_of(AutoencoderRecipe)
         if recipe.data.channels is None:
             raise UsageError(f"{folder.recipe} lacks data.channels: take the recipe.toml that 'regard train' wrote")
         network = new_network(recipe)

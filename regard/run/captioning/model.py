@@ -96,9 +96,7 @@ class CaptionModel:
     def load(cls, run: str | Path, device: str = "auto") -> CaptionModel:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = folder.read_recipe()
-        if not isinstance(recipe, CaptioningRecipe):
-            raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of captioning")
+        recipe = folder.read_recipe_of(CaptioningRecipe)
         tokenizer = Tokenizer.load(folder.tokenizer("target", True))
         network = captioner(recipe.model, shape_of(recipe.data), tokenizer.size, pretrained=False)
         return cls(with_weights(network, folder, device), tokenizer, recipe, folder.path.name)

@@ -53,9 +53,7 @@ class ClassifierModel:
     @classmethod
     def load(cls, run: str | Path, device: str = "auto") -> ClassifierModel:
         folder = RunFolder(Path(run))
-        recipe = folder.read_recipe()
-        if not isinstance(recipe, ClassificationRecipe):
-            raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of classification")
+        recipe = folder.read_recipe_of(ClassificationRecipe)
         if recipe.reads_pictures:
             raise UsageError(
                 f"{folder.path} is a run of classification that reads pictures, and this needs one that reads texts"

@@ -113,9 +113,7 @@ class ForecastModel:
     @classmethod
     def load(cls, run: str | Path, device: str = "auto") -> ForecastModel:
         folder = RunFolder(Path(run))
-        recipe = folder.read_recipe()
-        if not isinstance(recipe, ForecastingRecipe):
-            raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of forecasting")
+        recipe = folder.read_recipe_of(ForecastingRecipe)
         scaling = Scaling.load(scaling_of(folder))
         network = new_network(recipe, scaling)
         return cls(with_weights(network, folder, device), scaling, recipe, folder.path.name)

@@ -27,7 +27,7 @@ from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
 from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence
-from regard.run.language.reading import read_text_recipe, read_tokenizer
+from regard.run.language.reading import read_tokenizer
 from regard.run.lines import check_lines, unknown_note
 from regard.run.weights import with_weights
 from regard.tasks import language_model
@@ -125,7 +125,7 @@ class LanguageModel:
     def load(cls, run: str | Path, device: str = "auto") -> LanguageModel:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = read_text_recipe(folder, LanguageModelRecipe)
+        recipe = folder.read_recipe_of(LanguageModelRecipe)
         tokenizer = read_tokenizer(folder)
         network = new_network(recipe.model, tokenizer.size, recipe.data.context or 0)
         return cls(with_weights(network, folder, device), tokenizer, recipe, folder.path.name)

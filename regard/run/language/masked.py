@@ -23,7 +23,7 @@ from regard.evaluation import FineScore, Score
 from regard.models.language_model import MaskedLanguageModel as Network
 from regard.run.folder import RunFolder
 from regard.run.language.model import TextEvaluation, seen_weights, text_named, with_confidence
-from regard.run.language.reading import read_text_recipe, read_tokenizer
+from regard.run.language.reading import read_tokenizer
 from regard.run.weights import with_weights
 from regard.tasks import language_model
 from regard.training.checkpoint import write_text
@@ -67,7 +67,7 @@ class MaskedLanguageModel:
     def load(cls, run: str | Path, device: str = "auto") -> MaskedLanguageModel:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = read_text_recipe(folder, MaskedLanguageModelRecipe)
+        recipe = folder.read_recipe_of(MaskedLanguageModelRecipe)
         tokenizer = read_tokenizer(folder)
         network = masked_language_model(recipe.model, tokenizer.size, recipe.data.context or 0)
         return cls(with_weights(network, folder, device), tokenizer, recipe, folder.path.name)

@@ -11,11 +11,12 @@ from typing import Generic, TypeVar
 from rich.console import Console
 
 from regard.config import merge, recipe_of, write_toml
+from regard.config.budget import training_under
 from regard.config.language import Files, TextRecipe, text_preset
 from regard.data import Tokenizer, fingerprint
 from regard.data.text import TextCorpus, Unit, build_text, documents, text_made_of
 from regard.errors import RegardError, UsageError
-from regard.run.beginning import make, refuse_overwriting, with_precision, within_steps
+from regard.run.beginning import make, refuse_overwriting, with_precision
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.resuming import resumed
@@ -74,7 +75,7 @@ def prepare_text(
     kind: type[R], tree: Tree, folder: RunFolder, console: Console, origin: str, resume: bool
 ) -> Prepared[R]:
     if resume:
-        recipe = resumed(tree, folder, read_text_recipe(folder, kind), origin)
+        recipe = resumed(tree, folder, folder.read_recipe_of(kind), origin)
     else:
         refuse_overwriting(folder)
         recipe = recipe_of(tree, origin, kind)
@@ -114,15 +115,6 @@ def prepare_text(
     return Prepared(recipe, tokenizer, corpus, valid, valid_texts is None)
 
 
-def read_text_recipe(folder: RunFolder, kind: type[R]) -> R:
-    """The recipe of a run of one kind of language model; UsageError if it does something else."""
-    recipe = folder.read_recipe()
-    if not isinstance(recipe, kind):
-        wanted = kind.model_fields["task"].default
-        raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of {wanted}")
-    return recipe
-
-
 def read_tokenizer(folder: RunFolder) -> Tokenizer:
     return Tokenizer.load(folder.tokenizer("text", True))
 
@@ -136,11 +128,7 @@ def _resolve(tree: Tree, characters: int, origin: str, kind: type[R]) -> R:
         recurrent=getattr(chosen, "model").kind == "recurrent",  # noqa: B009 - each kind has a model of its own
         tokenizer=chosen.data.tokenizer,
     )
-    below["training"] = within_steps(below["training"], chosen.training.steps)
-    training = tree.get("training", {})
-    if any(training.get(name) is not None for name in ("steps", "minutes", "epochs")):
-        # A budget of the user's own is spent to the end.
-        below["training"] = {k: v for k, v in below["training"].items() if k not in ("epochs", "patience")}
+    below["training"] = training_under(below["training"], tree.get("training", {}))
     return recipe_of(merge(below, tree), origin, kind)
 
 

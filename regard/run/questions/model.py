@@ -63,9 +63,7 @@ class QuestionModel:
     def load(cls, run: str | Path, device: str = "auto") -> QuestionModel:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = folder.read_recipe()
-        if not isinstance(recipe, VisualQuestionRecipe):
-            raise UsageError(f"{folder.path} is a run of {recipe.task}, and this needs one of visual-question")
+        recipe = folder.read_recipe_of(VisualQuestionRecipe)
         tokenizer, labels = read_sides(folder)
         network = visual_question(recipe.model, recipe.data.channels, tokenizer.size, labels.size)
         return cls(with_weights(network, folder, device), tokenizer, labels, recipe, folder.path.name)

@@ -44,7 +44,7 @@ class Model:
     def load(cls, run: str | Path, device: str = "auto") -> Model:
         """Reads a run folder; UsageError says what is missing or broken."""
         folder = RunFolder(Path(run))
-        recipe = folder.read_translation()
+        recipe = folder.read_recipe_of(Recipe)
         source, target = folder.read_tokenizers(recipe)
         network = new_network(recipe, source, target)
         network = with_weights(network, folder, device)

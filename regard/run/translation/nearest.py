@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from regard.batch import UNK
+from regard.config import Recipe
 from regard.data import Corpus, Tokenizer, made_of
 from regard.data.corpus import open_corpus
 from regard.data.tokenizer import SPACE
@@ -62,7 +63,7 @@ class Nearest:
         Nothing is made or read of the index before the first question. UsageError if the folder is no such run.
         """
         folder = run if isinstance(run, RunFolder) else RunFolder(Path(run))
-        recipe = folder.read_translation()
+        recipe = folder.read_recipe_of(Recipe)
         mark = made_of(folder.corpus)
         if mark is None:
             return None

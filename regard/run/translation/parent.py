@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from regard.config import AttentionPart, Recipe, TransformerPart, merge, recipe_of
+from regard.config.budget import within_steps
 from regard.config.recipe import ATTENTIONS
 from regard.data import Corpus, Tokenizer
 from regard.errors import UsageError
-from regard.run.beginning import within_steps
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.weights import check_weights
@@ -34,7 +34,7 @@ class Parent:
 
     def __init__(self, run: str) -> None:
         self.folder = RunFolder(Path(run).resolve())
-        self.recipe = self.folder.read_translation()
+        self.recipe = self.folder.read_recipe_of(Recipe)
         check_weights(self.folder)
 
     @classmethod
@@ -59,8 +59,7 @@ class Parent:
             asked["data"] = {"source_tokenizer": both, "target_tokenizer": both, **asked["data"]}
         model = {key: value for key, value in own["model"].items() if value is not None}
         passed = {key: own["training"][key] for key in PASSED_ON}
-        steps = asked["training"].get("steps")
-        passed = within_steps(passed | {"warmup": WARMUP}, steps if isinstance(steps, int) else None)
+        passed = within_steps(passed | {"warmup": WARMUP}, asked["training"].get("steps"))
         filled = {
             **tree,
             "model": merge(model, asked["model"]) | {"pretrained": str(self.folder.path)},

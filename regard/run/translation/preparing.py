@@ -41,7 +41,7 @@ def prepare(
 ) -> tuple[Recipe, ValidationSet, Corpus, tuple[Tokenizer, Tokenizer]]:
     parent = None if resume else Parent.of(tree)
     if resume:
-        recipe = resumed(tree, folder, folder.read_translation(), origin)
+        recipe = resumed(tree, folder, folder.read_recipe_of(Recipe), origin)
     else:
         refuse_overwriting(folder)
         tree = tree if parent is None else parent.fill(tree, origin)
