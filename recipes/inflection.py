@@ -11,6 +11,7 @@ hangs on the features. A space in a lemma is written "▁", and the form is left
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,13 +25,14 @@ def main() -> None:
     options = parser.parse_args()
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     try:
-        for lemma, features, form in rows(options.file):
-            letters = [SPACE if letter == " " else letter for letter in lemma]
-            print(f"{' '.join([*letters, *features])}\t{form}")
+        found = list(rows(options.file))
     except OSError as error:
         sys.exit(f"inflection.py: {error.filename} cannot be read ({error.strerror})")
     except ValueError as error:
         sys.exit(f"inflection.py: {error}")
+    for lemma, features, form in found:
+        letters = [SPACE if letter == " " else letter for letter in lemma]
+        print(f"{' '.join([*letters, *features])}\t{form}")
 
 
 def rows(path: Path) -> Iterator[tuple[str, list[str], str]]:
@@ -55,4 +57,8 @@ def rows(path: Path) -> Iterator[tuple[str, list[str], str]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads it has seen enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

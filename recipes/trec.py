@@ -3,12 +3,13 @@
     python recipes/trec.py train_5500.label > train.tsv
 
 A line `DESC:manner How did serfdom develop ?` becomes `How did serfdom develop ?`, a tab, and `DESC`: of the six coarse
-kinds, the fine ones are left out. The file is Latin-1. A question that it holds more than once is written once, so that
-none of those that are kept from training is trained on.
+kinds, the fine ones are left out. The file is Latin-1. A question that it holds more than once, if with other capitals, is
+written once, so that none of those that are kept from training is trained on.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def main() -> None:
     lines = [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
     if not any(lines):
         sys.exit(f"{path} is empty")
-    kinds: dict[str, str] = {}
+    kinds: dict[str, tuple[str, str]] = {}  # by the question in small letters: as it is written, and its kind
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -36,10 +37,15 @@ def main() -> None:
         if found is None or "\t" in line:
             sys.exit(f"{path}, line {number}: write KIND:fine and a question, such as 'NUM:date When was it ?'")
         kind, text = found.groups()
-        if kinds.setdefault(text, kind) != kind:
-            sys.exit(f"{path}, line {number}: '{text[:60]}' is {kind} here and {kinds[text]} before: keep one")
-    print("".join(f"{text}\t{kind}\n" for text, kind in kinds.items()), end="")
+        before = kinds.setdefault(text.lower(), (text, kind))[1]
+        if before != kind:
+            sys.exit(f"{path}, line {number}: '{text[:60]}' is {kind} here and {before} before: keep one")
+    print("".join(f"{text}\t{kind}\n" for text, kind in kinds.values()), end="")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads it has seen enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,7 @@ from regard.cli.app import (
 )
 from regard.cli.models import other_model, together
 from regard.cli.options import check_options
-from regard.cli.printing import say_report
+from regard.cli.printing import say_notes, say_report
 from regard.errors import UsageError
 
 
@@ -68,7 +67,9 @@ def evaluate(
         if data is None or source is not None or target is not None:
             raise UsageError('give --data FILE.jsonl, with lines such as {"image": "…", "captions": ["…", "…"]}')
         second = None if against is None else CaptionModel.load(against, device)
-        say_report(one.evaluate(data, split=split, beam=beam, against=second), as_json)
+        captions = one.evaluate(data, split=split, beam=beam, against=second)
+        say_notes(captions.notes)
+        say_report(captions, as_json)
         return
     if one is not None:
         beside = {} if against is None else {"against": type(one).load(against, device)}
@@ -78,6 +79,5 @@ def evaluate(
     model = together(run, ensemble, device)
     other = None if against is None else Model.load(against, device)
     report = run_evaluation(model, pairs, beam=beam, against=other, lowercase=lowercase, tokenize=tokenize)
-    for sentence in report.notes:
-        print(sentence, file=sys.stderr)
+    say_notes(report.notes)
     say_report(report, as_json)

@@ -50,7 +50,9 @@ def train(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="go on with the run in --out: only its budget and device can change"),
+        typer.Option(
+            "--resume", help="go on with the run in --out: only its budget, device and tensorboard can change"
+        ),
     ] = False,
 ) -> None:
     """Train on pairs of lines. Sizes, tokenizer and schedule follow from the corpus.

@@ -15,7 +15,10 @@ from regard.config.recipe import AttentionPart, LocalPredictiveScope, Part, Rate
 Tree = dict[str, Any]
 Files = str | tuple[str, ...] | None
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-TRANSLATION_ONLY = ("r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "discount", "guided")
+TRANSLATION_ONLY = (
+    "r_drop", "coverage", "doubly_stochastic", "reward", "entropy", "samples", "discount", "guided", "guided_layer",
+    "guided_row",
+)  # fmt: skip
 
 
 class TextDataPart(Part):

@@ -126,6 +126,8 @@ def with_mechanism(tree: Mapping[str, Any], text: str, origin: str = "the recipe
         change = {key: _onto(layers[0], change[key])}
     if "attention" in change:
         change |= {"attention": _onto(part.attention, change["attention"])}
+    if str(change.get("decoder", "")).startswith("fixed"):
+        model.pop("attention", None)  # which it would not have
     changed = {**tree, "model": model | change}
     if str(change.get("decoder", "")).startswith(("fixed", "exact")):
         changed = _without_losses(changed)

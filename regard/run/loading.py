@@ -8,6 +8,7 @@ from typing import Any
 from regard.config import Recipe
 from regard.config.autoencoder import AutoencoderRecipe
 from regard.config.classification import ClassificationRecipe
+from regard.config.visual_question import VisualQuestionRecipe
 from regard.run.autoencoder.job import PictureModel
 from regard.run.captioning.model import CaptionModel
 from regard.run.classification import load as load_classifier
@@ -39,6 +40,8 @@ def examples(run: Path) -> list[str]:
         each = ("denoise {run} NOISY.png CLEAN.png", *each[1:])
     if isinstance(recipe, ClassificationRecipe) and recipe.reads_pictures:
         each = ("show {run} PICTURE", "predict {run} PICTURES.txt")
+    if isinstance(recipe, VisualQuestionRecipe) and recipe.data.drawn is not None:  # new ones are drawn to evaluate it
+        each = (each[0], "evaluate {run}")
     if isinstance(recipe, Recipe) and recipe.model.kind == "hidden-markov":  # which aligns, and does not translate
         each = ("align {run} --source FILE --target FILE",)
     return ["regard " + command.format(run=run) for command in each]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ def collection(path: Path, part: PictureDataPart, folder: Path | None = None) ->
     decoded into `folder`, if it is given, otherwise into memory."""
     if path.is_dir():
         paths = files_in(path)
-        shape = _shape(paths[0], part)
+        shape = _shape(paths, part)
         if folder is None:
             return np.stack([read_picture(each, shape) for each in paths])
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +82,21 @@ def collection(path: Path, part: PictureDataPart, folder: Path | None = None) ->
     return images
 
 
-def _shape(first: Path, part: PictureDataPart) -> Shape:
+def _shape(paths: Sequence[Path], part: PictureDataPart) -> Shape:
+    """The part's, or else the size of the first picture, and colour if any of them has it."""
     if part.height is not None and part.width is not None and part.channels is not None:
         return Shape(part.height, part.width, part.channels)
-    seen = uncoloured(read_picture(first))
-    return Shape(part.height or seen.shape[0], part.width or seen.shape[1], part.channels or seen.shape[2])
+    first = read_picture(paths[0])
+    channels = part.channels or max(uncoloured(picture).shape[2] for picture in _until_coloured(paths))
+    return Shape(part.height or first.shape[0], part.width or first.shape[1], channels)
+
+
+def _until_coloured(paths: Sequence[Path]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """Pictures up to the first that has colours, which is nearly always the first of all."""
+    for path in paths:
+        yield (picture := read_picture(path))
+        if uncoloured(picture).shape[2] == 3:
+            return
 
 
 def uncoloured(picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W C"]:

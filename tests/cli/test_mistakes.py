@@ -79,4 +79,4 @@ def test_help_tells_how_to_see_where_a_bug_is(capsys: pytest.CaptureFixture[str]
 
 def test_help_tells_what_a_run_that_goes_on_may_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
-    assert "only its budget and device can change" in " ".join(capsys.readouterr().out.split())
+    assert "only its budget, device and tensorboard can change" in " ".join(capsys.readouterr().out.split())

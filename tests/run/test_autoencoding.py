@@ -142,6 +142,17 @@ def test_a_folder_of_pictures_in_colour_is_trained_on_in_the_size_of_the_first(t
     assert isinstance(model, PictureModel)
     data = model.recipe.data
     assert (data.height, data.width, data.channels) == (13, 17, 3)
+    # One grey picture that comes first takes no colour from the others; where all are, there is one channel.
+    grey = np.repeat(chance.integers(0, 256, (13, 17, 1), dtype=np.uint8), 3, axis=2)
+    mixed, plain = tmp_path / "mixed", tmp_path / "plain"
+    for folder, first in ((mixed, 0), (plain, 40)):
+        folder.mkdir()
+        for number in range(40):
+            pixels = grey if number <= first else chance.integers(0, 256, (13, 17, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        assert train(tmp_path, tmp_path / f"run-{folder.name}", "training.steps=2", data=folder.name) == 0
+        channels = regard.load(tmp_path / f"run-{folder.name}", "cpu").recipe.data.channels
+        assert channels == (3 if folder is mixed else 1)
     picture = model.read(pictures / "0.png")
     back = model.decompress(model.compress(picture))
     assert back.shape == (13, 17, 3)

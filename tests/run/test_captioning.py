@@ -270,9 +270,14 @@ def test_one_file_with_splits_and_one_without(corpus: Path, tmp_path: Path, caps
     assert "40 captions" in capsys.readouterr().out
     assert json.loads((out / "report.json").read_text())["pictures"] == 5
     assert main(["evaluate", str(out), "--data", str(whole), "--split", "test", "--beam", "1"]) == 0
-    assert "3 inputs, beam 1" in capsys.readouterr().out
+    found = capsys.readouterr()
+    assert "3 inputs, beam 1" in found.out and "several splits" not in found.err
+    assert main(["evaluate", str(out), "--data", str(whole), "--beam", "1"]) == 0
+    found = capsys.readouterr()
+    assert "28 inputs" in found.out
+    assert "all.jsonl holds several splits (dev, test, train), and all are scored: --split takes one\n" in found.err
     assert main(["evaluate", str(out), "--data", str(whole), "--split", "val", "--beam", "1"]) == 2
-    assert 'no line with "split": "val"' in capsys.readouterr().err
+    assert 'no line with "split": "val": name "dev", "test", "train"\n' in capsys.readouterr().err
     assert main(["evaluate", str(out), "--data", str(corpus / "valid.jsonl"), "--split", "test"]) == 2
     assert 'no line with "split": "test": no line has one, so leave it out' in capsys.readouterr().err
 

@@ -418,6 +418,8 @@ def test_a_text_that_is_none_is_said_in_one_sentence(
         ("data.context=1", "'data.context' is 1, but it should be greater than or equal to 2"),
         ("decoding.top_p=0", "'decoding.top_p' is 0"),
         ("training.r_drop=5.0", "training.r_drop is of models that read a source: leave it out"),
+        ("training.guided_layer=1", "training.guided_layer is of models that read a source: leave it out"),
+        ("training.guided_row=input", "training.guided_row is of models that read a source: leave it out"),
         ("training.discount=0.5", "training.discount is of models that read a source: leave it out"),
         ('model.attention.scope={kind="local-predictive"}', "a text that is not at its end yet"),
         ("model.attention.normalize=monotonic", '"monotonic" goes from step to step'),

@@ -356,7 +356,7 @@ def test_drawn_pictures_are_told_by_kind_and_a_run_goes_on(tmp_path: Path, capsy
     assert main(["train", "--out", out, "--resume", "--steps", "6"]) == 0
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert max(steps) == 6
-    capsys.readouterr()
+    assert f"\n  regard evaluate {out}\n" in capsys.readouterr().out, "what to try, as pictures are drawn for it"
     assert main(["evaluate", out]) == 0
     said = capsys.readouterr().out
     assert "questions about 3 pictures, 11 answers" in said

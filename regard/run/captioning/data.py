@@ -128,6 +128,12 @@ def _splits(path: Path) -> set[str | None]:
     return {name if name is None else str(name) for name in named}
 
 
+def splits_note(path: Path) -> list[str]:
+    """A sentence where a file holds several splits, of which none was asked for."""
+    names = ", ".join(sorted(name for name in _splits(path) if name is not None))
+    return [f"{path} holds several splits ({names}), and all are scored: --split takes one"] if "," in names else []
+
+
 def check_split(path: Path, split: str) -> None:
     """UsageError for a split that no line names: lines that name none belong to all, so that it would go unnoticed."""
     known = _splits(path)

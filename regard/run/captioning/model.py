@@ -16,12 +16,12 @@ from regard.build.captioning import captioner
 from regard.config.captioning import CaptioningRecipe
 from regard.data import Tokenizer, read_lines
 from regard.data.images import Shape, naming_lines, read_picture, read_picture_lines
-from regard.data.reader import refuse_pipe
+from regard.data.reader import is_pipe, refuse_pipe
 from regard.decoding import Hypothesis
 from regard.errors import UsageError
 from regard.evaluation import paired_test, score
 from regard.models.captioning import ImageCaptioner
-from regard.run.captioning.data import captioned, check_split, plain, shape_of
+from regard.run.captioning.data import captioned, check_split, plain, shape_of, splits_note
 from regard.run.evaluating import Evaluation
 from regard.run.folder import RunFolder
 from regard.run.lines import OF_PREFIX, unknown_note
@@ -179,9 +179,9 @@ class CaptionModel:
         `against` is tested on the same pictures."""
         if split is not None:
             refuse_pipe(data)
-        side = captioned(data, split)
-        if split is not None:
             check_split(data, split)
+        notes = splits_note(data) if split is None and not is_pipe(data) else []
+        side = captioned(data, split)
         references, metrics = list(side.values()), captioning.metrics()
         with naming_lines(data):
             said = [caption.text for caption in self.predict_stream(side, beam=beam)]
@@ -196,6 +196,7 @@ class CaptionModel:
             scores=[score(metric, said, references) for metric in metrics],
             lengths=[],
             paired=tests,
+            notes=notes,
         )
 
 
