@@ -73,7 +73,7 @@ def predict(
     device: DeviceOption = "auto",
 ) -> None:
     """One output line for each input line, in order. An empty line gives an empty line."""
-    from regard.data.images import naming_lines
+    from regard.data.picture_lines import naming_lines
     from regard.run.captioning.model import CaptionModel, pictures_in
 
     folder, texts = run_or_demo(run, demo, None if file == "-" else file)

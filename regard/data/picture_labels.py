@@ -12,9 +12,10 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from regard.data.characters import check_characters
-from regard.data.images import picture_beside, read_npz
+from regard.data.images import read_npz
 from regard.data.json_lines import parse_object
 from regard.data.labels import Labelled, drawn_apart
+from regard.data.picture_lines import picture_beside
 from regard.data.pictures import PictureBatches
 from regard.data.reader import raw_lines
 from regard.errors import UsageError

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from regard.batch import EOS, rectangle
 from regard.data.characters import check_characters
-from regard.data.images import read_picture_lines
 from regard.data.labels import Labelled
+from regard.data.picture_lines import read_picture_lines
 from regard.data.pictures import together
 from regard.errors import RegardError, UsageError
 

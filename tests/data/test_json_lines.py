@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from regard.data.images import read_picture_lines
 from regard.data.json_lines import parse_object
+from regard.data.picture_lines import read_picture_lines
 from regard.data.reader import TablePairs
 from regard.errors import UsageError
 from regard.run.captioning.data import check_split

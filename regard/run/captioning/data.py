@@ -12,8 +12,9 @@ from rich.console import Console
 
 from regard.config.captioning import CaptionDataPart, CaptioningRecipe
 from regard.data import Tokenizer
-from regard.data.images import PictureLine, Shape, build_pictures, naming_lines, read_picture_lines
+from regard.data.images import Shape, build_pictures
 from regard.data.json_lines import parse_object
+from regard.data.picture_lines import PictureLine, naming_lines, read_picture_lines
 from regard.data.reader import raw_lines
 from regard.errors import RegardError, UsageError
 from regard.evaluation.captions import caption_words

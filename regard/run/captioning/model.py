@@ -15,7 +15,8 @@ from jaxtyping import Float, UInt8
 from regard.build.captioning import captioner
 from regard.config.captioning import CaptioningRecipe
 from regard.data import Tokenizer, read_lines
-from regard.data.images import Shape, naming_lines, read_picture, read_picture_lines
+from regard.data.images import Shape, read_picture
+from regard.data.picture_lines import naming_lines, read_picture_lines
 from regard.data.reader import is_pipe, refuse_pipe
 from regard.decoding import Hypothesis
 from regard.errors import UsageError

@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from rich.console import Console
 
 from regard.config.classification import ClassificationRecipe, LabelledDataPart
-from regard.data.images import Shape, build_pictures, naming_lines
+from regard.data.images import Shape, build_pictures
 from regard.data.labels import Labels
 from regard.data.picture_labels import LabelledPictures, pictures_held_out, read_labelled_pictures
+from regard.data.picture_lines import naming_lines
 from regard.errors import RegardError, UsageError
 from regard.run.classification.data import labels_of
 from regard.run.folder import RunFolder

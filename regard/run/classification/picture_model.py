@@ -14,10 +14,11 @@ from jaxtyping import UInt8
 
 from regard.build.classifier import picture_classifier
 from regard.config.classification import ClassificationRecipe
-from regard.data.images import PictureError, Shape, picture_beside, read_picture
+from regard.data.images import PictureError, Shape, read_picture
 from regard.data.json_lines import parse_object
 from regard.data.labels import Labels
 from regard.data.picture_labels import LabelledPictures, named, read_labelled_pictures
+from regard.data.picture_lines import picture_beside
 from regard.errors import UsageError
 from regard.evaluation import PairedResult, Score
 from regard.evaluation.classification import Confusion

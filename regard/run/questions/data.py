@@ -12,8 +12,9 @@ from rich.console import Console
 
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
-from regard.data.images import Shape, build_pictures, naming_lines
+from regard.data.images import Shape, build_pictures
 from regard.data.labels import Labels
+from regard.data.picture_lines import naming_lines
 from regard.data.questions import Questions, held_out, list_of, read_questions
 from regard.data.relational import ANSWERS, generate
 from regard.errors import UsageError

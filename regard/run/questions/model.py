@@ -17,9 +17,10 @@ from jaxtyping import UInt8
 from regard.build.visual_question import visual_question
 from regard.config.visual_question import QuestionDataPart, VisualQuestionRecipe
 from regard.data import Tokenizer
-from regard.data.images import PictureError, build_pictures, naming_lines, picture_beside, read_picture
+from regard.data.images import PictureError, build_pictures, read_picture
 from regard.data.json_lines import parse_object
 from regard.data.labels import Labels
+from regard.data.picture_lines import naming_lines, picture_beside
 from regard.data.questions import Questions, read_questions
 from regard.data.relational import KINDS, RELATIONAL, generate
 from regard.errors import UsageError
