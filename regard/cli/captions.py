@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.cli.app import check_writable
-from regard.cli.printing import console, row_of, say_best, say_left_out, say_notes
+from regard.cli.printing import coloured, console, row_of, say_best, say_left_out, say_notes
 
 ON_A_PAGE = 100  # pictures at most, which stand inside the page
 
@@ -54,7 +54,7 @@ def show_caption(
     seen = caption.attention.map(layer, head)
     screen = console()
     say_best(screen, caption)
-    print(draw_picture(seen, width=max(24, screen.width), color=screen.is_terminal))
+    print(draw_picture(seen, width=max(24, screen.width), color=coloured(screen)))
     if png is not None:
         save_sheet(seen, png)
         print(f"wrote {png}")

@@ -15,6 +15,11 @@ def console() -> Console:
     return Console(soft_wrap=True, markup=False)
 
 
+def coloured(screen: Console) -> bool:
+    """Whether pictures may have colours: on a terminal, unless the variable NO_COLOR asks for none (no-color.org)."""
+    return screen.is_terminal and not screen.no_color
+
+
 def say_report(report: Any, as_json: bool, file: TextIO | None = None) -> None:
     """A report, as people read it or as JSON."""
     print(json.dumps(report.to_json(), ensure_ascii=False, indent=1) if as_json else str(report), file=file)

@@ -24,7 +24,7 @@ from regard.cli.app import (
 from regard.cli.captions import show_caption
 from regard.cli.models import other_model, run_or_demo, together
 from regard.cli.options import check_options
-from regard.cli.printing import console, say_best, say_notes
+from regard.cli.printing import coloured, console, say_best, say_notes
 from regard.errors import UsageError
 
 
@@ -87,7 +87,7 @@ def show(
     if prediction.attention is None:
         print("this model has a fixed context and no attention to show", file=sys.stderr)
     else:
-        print(draw(prediction.attention, width=screen.width, color=screen.is_terminal, layer=layer, head=head))
+        print(draw(prediction.attention, width=screen.width, color=coloured(screen), layer=layer, head=head))
     if nearest:
         _say_nearest(folder, sentence)
     if html is not None and prediction.attention is not None:
@@ -123,7 +123,7 @@ def _show_other(model: Any, sentence: str, html: Path | None, png: Path | None, 
     """What any other model says, drawn in its own way."""
     chosen = {name: number for name, number in choice.items() if number is not None}
     screen = console()
-    print(model.shown(sentence, screen.width, screen.is_terminal, **chosen))
+    print(model.shown(sentence, screen.width, coloured(screen), **chosen))
     for path, save in ((png, "save_picture"), (html, "save_page")):
         if path is not None:
             getattr(model, save)(sentence, path, **chosen)
@@ -146,7 +146,7 @@ def _show_text(model: Any, prompt: str, how: Any, html: Path | None, layer: int 
         print("this model has no attention to show", file=sys.stderr)
         return
     screen = console()
-    print(draw(seen, width=screen.width, color=screen.is_terminal, layer=layer, head=head))
+    print(draw(seen, width=screen.width, color=coloured(screen), layer=layer, head=head))
     if html is not None:
         write_text(html, page([PageItem(prompt, said, None, seen)], model.name))
         print(f"wrote {html}")

@@ -38,6 +38,8 @@ class Sources(Protocol):
 class MeanPooling(nn.Module):
     """`1/|S| Σ_s h_s`: attention that is the same everywhere."""
 
+    gives = "mean"  # what the row of its weights is called
+
     def forward(self, H: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"] | None = None) -> Float[Tensor, "B D"]:
         H = cleared(H, mask, H.shape[-1], "vectors")
         return (self.weights(H, mask).unsqueeze(-2) @ H).squeeze(-2)
@@ -50,6 +52,8 @@ class MeanPooling(nn.Module):
 class MaxPooling(nn.Module):
     """The largest value of each feature (Collobert et al. 2011). No attention: as weights stands the share of the
     features that each position gives."""
+
+    gives = "largest"
 
     def forward(self, H: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"] | None = None) -> Float[Tensor, "B D"]:
         return self._largest(H, mask)[0]
@@ -103,6 +107,17 @@ class JoinedPooling(nn.Module):
 
     def weights(self, H: Float[Tensor, "B S D"], mask: Bool[Tensor, "B S"] | None = None) -> Float[Tensor, "B hops S"]:
         return torch.cat([_hops(pooling.weights(H, mask)) for pooling in self.poolings], dim=1)  # type: ignore[operator]
+
+
+def looks_of(pooling: nn.Module, count: int) -> list[str]:
+    """What the rows of a pooling's weights are: looks of attention, or what a pooling without attention gives. Of several
+    poolings those of attention stand side by side."""
+    parts = list(pooling.poolings) if isinstance(pooling, JoinedPooling) else [pooling]
+    rows: list[str | None] = [getattr(part, "gives", None) for part in parts]
+    place = rows.index(None) if None in rows else len(rows)
+    looks = [f"look {number}" for number in range(1, count - len(rows) + rows.count(None) + 1)]
+    plain = [[row for row in side if row is not None] for side in (rows[:place], rows[place:])]
+    return [*plain[0], *looks, *plain[1]]
 
 
 def _hops(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regard.data.images import pillow
+from regard.view.lettering import font_for
 from regard.view.picture import PictureMap, document, draw_picture, save_png, section, sheet, shortened
 from regard.view.terminal import visible
 
@@ -40,12 +41,12 @@ def classified_page(picture: str, view: ClassifiedPicture, title: str) -> str:
 
 def save_classified(view: ClassifiedPicture, path: Path | str) -> None:
     """The classes, a line each, over the picture and its looks, as PNG. UsageError for a path that cannot be written."""
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     below = sheet(view.looks)
     wide, top = max(_WIDTH, below.width), 2 * _EDGE + _ROW * len(view.top)
     made = pillow().new("RGB", (wide, top + below.height), "white")
-    pen, font = ImageDraw.Draw(made), ImageFont.load_default(16)
+    pen, font = ImageDraw.Draw(made), font_for(label for label, _ in view.top)
     for number, (label, share) in enumerate(view.top):
         line = shortened(f"{share:.1%}  {visible(label)}", wide - 2 * _EDGE, pen, font)
         pen.text((_EDGE, _EDGE + number * _ROW), line, "black", font)

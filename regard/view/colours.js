@@ -17,7 +17,13 @@ export function coloursOf(root) {
 }
 
 export const rgb = ([r, g, b]) => `rgb(${r}, ${g}, ${b})`;
-// What can be read on a colour of the ramp.
-export const onTop = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b < 140 ? "#ffffff" : "#0a0e1c");
+// What can be read on a colour of the ramp: black or white, whichever differs more from it (WCAG 2, relative luminance). The
+// worse case of the better of both has a ratio of 4.58.
+const light = ([r, g, b]) =>
+  [r, g, b].reduce((sum, part, i) => {
+    const share = part / 255;
+    return sum + [0.2126, 0.7152, 0.0722][i] * (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4);
+  }, 0);
+export const onTop = (colour) => (1.05 / (light(colour) + 0.05) > (light(colour) + 0.05) / 0.05 ? "#ffffff" : "#000000");
 // How strongly doubt is marked under a word that was said with this probability.
 export const doubted = (probability) => 0.9 * Math.max(0, 1 - probability) ** 1.3;

@@ -140,6 +140,7 @@ def _map(
     owner = np.arange(looked.shape[1]) * behind // looked.shape[1]
     cells = np.zeros((len(looked), behind))
     np.add.at(cells.T, owner, looked.T)
+    cells /= np.bincount(owner, minlength=behind).clip(1)  # the mean: some cells have a line more than others
     groups = np.array_split(np.arange(len(looked)), min(ROWS, len(looked)))
     rows = []
     for group in groups:
@@ -228,7 +229,7 @@ def _section(view: ForecastView, layer: int | None, head: int | None) -> str:
 <h2>{name}</h2>
 {_svg(view, layer, head)}
 <p>Above: the past and its forecast within the interval. Below: how much each step to come (a row) gave to each line of
-the past; darker is more, and the darkest of a row is its largest.</p>
+the past; the fuller the colour, the more, and the fullest of a row is its largest.</p>
 <table><tr><th>{html.escape("time")}</th><th>{name}</th><th>from</th><th>to</th></tr>{rows}</table>
 </section>"""
 

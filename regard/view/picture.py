@@ -23,6 +23,7 @@ from rich.cells import cell_len
 
 from regard.data.images import pillow
 from regard.errors import UsageError
+from regard.view.lettering import font_for
 from regard.view.terminal import SHADES, cut, padded, shades_told, visible
 
 DARK = 0.2  # what is left of the light where nothing is looked at
@@ -81,14 +82,15 @@ class PictureMap:
         mean = weights.mean(axis=(0, 1))
         return cls(picture, list(words), mean.reshape(len(mean), *grid))
 
-    def light(self, word: int, height: int, width: int) -> Float[np.ndarray, "height width"]:
-        """How bright each point is, from 0 to 1: the weights smoothly enlarged, their largest made 1."""
+    def light(self, word: int, height: int, width: int, smooth: bool = True) -> Float[np.ndarray, "height width"]:
+        """How bright each point is, from 0 to 1: the weights smoothly enlarged, or each as it is, their largest made 1."""
         library = pillow()
         weights = self.weights[word]
         if not weights.max() > 0:
             return np.zeros((height, width), dtype=np.float32)
         image = library.fromarray(weights / weights.max())
-        return np.asarray(image.resize((width, height), library.Resampling.BICUBIC)).clip(0, 1)
+        how = library.Resampling.BICUBIC if smooth else library.Resampling.NEAREST
+        return np.asarray(image.resize((width, height), how)).clip(0, 1)
 
     @property
     def too_dark(self) -> bool:
@@ -130,7 +132,7 @@ def sheet(map: PictureMap, *, columns: int = 5) -> Any:
     """What `save_sheet` saves, as an image of Pillow."""
     if columns < 1:
         raise UsageError(f"A sheet has at least 1 column, not {columns}.")
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     library = pillow()
     height, width = _scaled(map, _TILE)
@@ -139,7 +141,7 @@ def sheet(map: PictureMap, *, columns: int = 5) -> Any:
     rows = -(-len(tiles) // columns)
     step = (width + _GAP, height + _TEXT + _GAP)
     made = library.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), "white")
-    draw, font = ImageDraw.Draw(made), ImageFont.load_default(16)
+    draw, font = ImageDraw.Draw(made), font_for(map.words)
     for number, (word, pixels) in enumerate(tiles):
         left = _GAP + number % columns * step[0]
         top = _GAP + number // columns * step[1]
@@ -187,7 +189,11 @@ def draw_picture(map: PictureMap, *, width: int | None = None, color: bool = Tru
     lines = text_lines(high, wide, cells)
     tiles = [("", blocks(map.sized(2 * lines, cells)))] if color else []
     for number, word in enumerate(map.words):
-        drawn = blocks(map.lit(number, 2 * lines, cells)) if color else shades(map.light(number, lines, cells))
+        drawn = (
+            blocks(map.lit(number, 2 * lines, cells))
+            if color
+            else shades(map.light(number, lines, cells, smooth=False))
+        )
         tiles.append((word, drawn))
     shown = tiled(tiles, width, cells)
     return "\n".join([*shown, *_legend(width, color, map.too_dark)] if map.words else shown[:-1])
@@ -278,7 +284,7 @@ def document(title: str, styles: str, body: str) -> str:
 
 
 _STYLE = """body { font: 16px/1.45 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 64rem; }
-h1 { font-size: 1.3rem; }
+h1 { font-size: 1.3rem; overflow-wrap: anywhere; }
 h2 { font-size: 1rem; font-weight: 600; margin: 0 0 .7rem; overflow-wrap: anywhere; }
 section { display: grid; grid-template-columns: minmax(0, 24rem) minmax(0, 1fr); gap: 0 1.5rem; margin: 0 0 3rem; }
 h2 { grid-column: 1 / -1; }
@@ -292,6 +298,7 @@ h2 { grid-column: 1 / -1; }
 .words label:has(:focus-visible) { outline: 2px solid #268eff; outline-offset: 2px; }
 .words input { position: absolute; opacity: 0; pointer-events: none; }
 .words span { display: block; overflow-wrap: anywhere; min-height: 1.45em; }
+.means { grid-column: 1 / -1; margin: .7rem 0 0; font-size: .9rem; }
 @media (max-width: 40rem) { section { grid-template-columns: 1fr; } .words { margin-top: .8rem; } }
 """
 
@@ -315,13 +322,17 @@ def section(number: int, headline: str, map: PictureMap) -> tuple[str, str]:
             f'<label class="w{i}"><input type="radio" name="{name}"{" checked" * (i == 0)}>'
             f'<div class="seen" role="img" aria-label="{where}"></div><span>{escaped(word)}</span></label>'
         )
+    grey = ", and black is drawn grey" if map.too_dark else ""
+    told = f'<p class="means">Bright is where it looked, each picture by its own largest weight{grey}.</p>\n'
+    told = told if map.words else ""
     # The large view has the light of the word under the pointer, or else of the one that is chosen.
     for state in (" > :checked", ":hover"):
         for i in range(len(map.words) + 1):
             styles.append(f"#{name}:has(.w{i}{state}) > .seen {{ --light: var(--l{i}); }}\n")
     return f"#{name} {{ {'; '.join(once)}; }}\n" + "".join(styles), (
-        f'<section id="{name}">\n<h2>{escaped(headline)}</h2>\n<div class="seen"></div>\n'
-        f'<fieldset class="words" aria-label="Words">\n{"".join(labels)}\n</fieldset>\n</section>\n'
+        f'<section id="{name}">\n<h2>{escaped(headline)}</h2>\n'
+        f'<div class="seen" role="img" aria-label="{escaped(headline)}"></div>\n'
+        f'<fieldset class="words" aria-label="Words">\n{"".join(labels)}\n</fieldset>\n{told}</section>\n'
     )
 
 

@@ -147,6 +147,7 @@ def _draw(
         if name not in named:
             axes.annotate(_plain(name), place, xytext=(4, 3), textcoords="offset points", fontsize=8, zorder=6)
             named.add(name)
+    axes.plot(*path.T, alpha=0)  # arrows do not count in what the axes show
     for number, (before, after) in enumerate(pairwise(path), start=1):
         axes.annotate("", after, before, arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 1.8}, zorder=3)
         if number < len(path) - 1:

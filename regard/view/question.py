@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from regard.data.images import pillow
 from regard.view.attention_map import AttentionMap
+from regard.view.lettering import font_for
 from regard.view.picture import PictureMap, document, draw_picture, escaped, save_png, section, sheet, shortened
 from regard.view.terminal import draw, visible
 
@@ -75,7 +76,7 @@ def draw_question(view: QuestionView, *, width: int, color: bool) -> str:
 
 _STYLE = """.bars { border-collapse: collapse; margin: 0 2.5rem 2.5rem 0; display: inline-table; vertical-align: top; }
 .bars caption { text-align: left; font-weight: 600; padding: 0 0 .5rem; white-space: nowrap; }
-.bars th { font-weight: 400; text-align: right; padding: .1rem .7rem .1rem 0; max-width: 16rem; overflow-wrap: anywhere; }
+.bars th { font-weight: 400; text-align: right; padding: .1rem .7rem .1rem 0; min-width: 4rem; max-width: 16rem; overflow-wrap: break-word; }
 .bars thead th { text-align: left; color: GrayText; font-size: .85rem; }
 .bars td { padding: .1rem 1rem .1rem 0; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .bars i { display: inline-block; height: .7rem; margin-right: .5rem; background: #3a7ad9; border-radius: .1rem; }
@@ -121,7 +122,7 @@ def _table(caption: str, columns: list[str], rows: list[tuple[str, list[float]]]
 
 def save_question(view: QuestionView, path: Path | str) -> None:
     """What `question_page` shows, as PNG. UsageError for a path that cannot be written."""
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     shares = view.shares
     tables = [("Answers", [(name, [share]) for name, share in view.answers])]
@@ -135,8 +136,8 @@ def save_question(view: QuestionView, path: Path | str) -> None:
     tall = 2 * _ROW + top.height + sum((len(rows) + 2) * _ROW for _, rows in tables)
     tall += 0 if below is None else 2 * _ROW + below.height
     made = pillow().new("RGB", (wide, tall), "white")
-    pen, font = ImageDraw.Draw(made), ImageFont.load_default(16)
-    headline = f"{view.question} - {view.answers[0][0]}"  # the font that comes with Pillow has no other dash
+    pen, font = ImageDraw.Draw(made), font_for([view.question, *(name for name, _ in view.answers)])
+    headline = f"{view.question} - {view.answers[0][0]}"
     pen.text((_EDGE, _EDGE), shortened(visible(headline), wide - 2 * _EDGE, pen, font), _INK, font)
     place = 2 * _ROW
     made.paste(top, (0, place))

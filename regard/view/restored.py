@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from regard.data.images import pillow
+from regard.view.lettering import font_for
 from regard.view.picture import blocks, data_uri, document, escaped, save_png, shades, shortened, text_lines, tiled
 from regard.view.terminal import visible
 
@@ -46,13 +47,13 @@ def draw_restored(view: RestoredPicture, *, width: int, color: bool) -> str:
 
 def save_restored(view: RestoredPicture, path: Path | str) -> None:
     """The headline over the panels, as PNG. UsageError for a path that cannot be written."""
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
     tiles = [(name, _fitted(pixels)) for name, pixels in view.panels]
     wide = _GAP + sum(tile.shape[1] + _GAP for _, tile in tiles)
     high = _HEAD + _TEXT + max(tile.shape[0] for _, tile in tiles) + _GAP
     made = pillow().new("RGB", (wide, high), "white")
-    pen, font = ImageDraw.Draw(made), ImageFont.load_default(16)
+    pen, font = ImageDraw.Draw(made), font_for([view.headline])
     pen.text((_GAP, _GAP), shortened(visible(view.headline), wide - 2 * _GAP, pen, font), "black", font)
     left = _GAP
     for name, tile in tiles:

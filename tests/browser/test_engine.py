@@ -301,3 +301,33 @@ def test_live_updates_keep_what_was_chosen_and_picks_are_told(opened: Callable) 
     assert all(common.items() <= pick.items() for pick in seen)
     shown.page.evaluate("window.handle.destroy()")
     assert shown.page.locator(".regard").count() == 0
+
+
+@pytest.mark.parametrize(("source", "target"), [(SOURCE, ARABIC), (ARABIC, TARGET), (SOURCE, TARGET), (ARABIC, ARABIC)])
+def test_the_word_of_a_row_stands_beside_its_cells(opened: Callable, source: list[str], target: list[str]) -> None:
+    """Whatever the direction of the word, the grid's decides on which side that is."""
+    shown = opened([item(source, target)])
+    field = shown.page.locator(".field").bounding_box()
+    for word in shown.page.locator(".rows span").all():
+        box = word.bounding_box()
+        apart = min(abs(field["x"] - box["x"] - box["width"]), abs(box["x"] - field["x"] - field["width"]))
+        assert apart <= 16, word.inner_text()
+
+
+def luminance(colour: np.ndarray) -> float:
+    """Relative, of WCAG 2."""
+    share = colour / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_can_be_read_on_every_colour(opened: Callable, theme: str) -> None:
+    shown = opened([item(SOURCE, TARGET)], color_scheme=theme)
+    module = engine("colours.js").replace("export ", "")
+    for percent in range(101):
+        under = np.round(ramp(percent / 100, theme))
+        ink = shown.page.evaluate(f"(colour) => {{ {module}; return onTop(colour); }}", under.tolist())
+        over = np.array([int(ink[i : i + 2], 16) for i in (1, 3, 5)])
+        low, high = sorted((luminance(under), luminance(over)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, percent

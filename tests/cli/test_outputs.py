@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from regard import cli
 from regard.cli import main
 from regard.cli.app import check_unread, check_writable
+from regard.cli.printing import coloured
 from regard.embedded import english_french
 from regard.errors import UsageError
 from regard.training.checkpoint import write_text
@@ -142,3 +144,14 @@ def test_only_a_training_goes_on_with_resume(
     monkeypatch.setattr(cli, "app", training)
     assert main(["train"]) == 1
     assert capsys.readouterr().err.startswith(f"regard: {said}choose another folder with --out; what was saved")
+
+
+def test_no_color_is_heard_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, wanted in ((None, True), ("1", False)):
+        if value is None:
+            monkeypatch.delenv("NO_COLOR", raising=False)
+        else:
+            monkeypatch.setenv("NO_COLOR", value)
+        assert coloured(Console(force_terminal=True)) is wanted
+    monkeypatch.delenv("NO_COLOR")
+    assert not coloured(Console(force_terminal=False))

@@ -26,6 +26,7 @@ from regard.models.classifier import (
     PlaceEncoder,
     QueryPooling,
     calibrate,
+    looks_of,
     sentences,
 )
 from regard.state import Memory
@@ -298,3 +299,22 @@ def test_a_temperature_has_bounds() -> None:
     for logits, labels in ((torch.zeros(0, 3), torch.zeros(0)), (sure, torch.zeros(2))):
         with pytest.raises(ValueError, match="a label for each"):
             calibrate(logits, labels.long())
+
+
+@pytest.mark.parametrize(
+    ("poolings", "count", "names"),
+    [
+        ([MaxPooling(), SelfAttentivePooling(4, 3, 2)], 3, ["largest", "look 1", "look 2"]),
+        (
+            [SelfAttentivePooling(4, 3, 2), AttentivePooling(4, 3), MeanPooling()],
+            4,
+            ["look 1", "look 2", "look 3", "mean"],
+        ),
+        ([MaxPooling(), MeanPooling()], 2, ["largest", "mean"]),
+    ],
+)
+def test_each_row_of_a_poolings_weights_is_named(poolings: list[nn.Module], count: int, names: list[str]) -> None:
+    joined = JoinedPooling(poolings)
+    assert joined.weights(torch.randn(2, 5, 4)).shape[1] == count
+    assert looks_of(joined, count) == names
+    assert looks_of(MaxPooling(), 1) == ["largest"] and looks_of(AttentivePooling(4, 3), 1) == ["look 1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_the_map_stands_under_the_chart() -> None:
     # A line a cell: step t has its one mark on the t-th of the 37 cells before the rule.
     assert [row.index("█") for row in looked] == [rule - 37 + t for t in range(5)]
     assert "40  [35, 45]" in rows[-5] and "60  [55, 65]" in rows[-1]
+
+
+@pytest.mark.parametrize("lines", [24, 73, 168, 501])
+def test_who_looks_everywhere_alike_is_drawn_in_one_shade(lines: int) -> None:
+    """However many lines fall into a cell, and in some more than in others."""
+    seen = view(lines)
+    even = replace(seen, weights=np.full_like(seen.weights, 1 / lines))
+    rows = draw_forecast(even, width=100).split("\n")
+    looked = [row for row in rows if row.strip().startswith("2024-02-01") and "█" in row]
+    assert len(looked) == 5 and all(set(row.split()[-1]) == {"█"} for row in looked)
 
 
 def test_what_rises_is_drawn_higher() -> None:

@@ -136,7 +136,8 @@ def test_the_page_holds_the_picture_and_the_light_of_each_word() -> None:
     assert pictures[2][0, 0] == 255 and pictures[2][-1, -1] == round(255 * DARK)
     assert pictures[3][-1, -1] == 255 and pictures[3][0, 0] == round(255 * DARK)
     labels = [a.get("aria-label") for _, a in Reader(text).tags if a.get("role") == "img"]
-    assert labels[1:] == ["looks most at row 1 of 3, column 1 of 5", "looks most at row 3 of 3, column 5 of 5"]
+    assert labels[:2] == ["dogs", "the picture"]
+    assert labels[2:] == ["looks most at row 1 of 3, column 1 of 5", "looks most at row 3 of 3, column 5 of 5"]
 
 
 def test_a_terminal_shows_two_points_a_cell() -> None:
@@ -203,13 +204,18 @@ def test_the_legend_is_true_of_every_map() -> None:
     least = {"·": 0.0, **{shade: float(number) for shade, number in re.findall(r"(\S) ≥(\S+)", legend)}}
     most = {shade: min((number for number in least.values() if number > least[shade]), default=1.01) for shade in least}
     for place in range(2):
-        light = seen.light(place, len(maps) - 2, 24)
-        for line, row in zip(maps[1:-1], light.tolist(), strict=True):
+        # Eight cells for each of three places, with nothing between them: a shade is the number of its own place.
+        row = np.repeat(weights[place, 0] / weights[place].max(), 8).tolist()
+        for line in maps[1:-1]:
             drawn = line[26 * place : 26 * place + 24]
             assert all(least[shade] <= value < most[shade] for shade, value in zip(drawn, row, strict=True))
     assert "█" in maps[1][:24] and "█" in maps[1][26:], "each has a largest, however small"
     for width in (24, 40, 70):
         text = draw_picture(seen, width=width, color=False).replace("\n", " ")
         assert " ".join(expected.split()) in " ".join(text.split())
+    one = draw_picture(made(["dog"], [7]), width=30, color=False, cells=10).split("\n")
+    assert one[2] == "····██····", "what looks at one place alone shows no other"
+    text = picture_page([("a", seen), ("b", PictureMap(GREY, [], weights[:0]))], "t")
+    assert text.count("Bright is where it looked, each picture by its own largest weight.") == 1
     coloured = draw_picture(seen, width=100, color=True)
     assert coloured.endswith("\nBright: looked at most, each map for itself; as it is: everywhere alike")

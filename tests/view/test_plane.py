@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from regard.errors import RegardError, UsageError
-from regard.view.plane import Move, plane, save_plane
+from regard.view.plane import Move, _draw, plane, save_plane
 
 
 def test_distances_in_a_plane_stay() -> None:
@@ -36,6 +36,18 @@ def test_the_others_are_drawn_as_far_out_as_the_points_and_keep_their_directions
 def test_one_point_and_zeros_have_a_place() -> None:
     flat, beside, shares = plane(np.zeros((1, 3)), np.zeros((2, 3)))
     assert not flat.any() and not beside.any() and shares == (0.0, 0.0)
+
+
+def test_a_path_lies_within_the_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the arrows of its middle do not count in what matplotlib shows."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    axes = figure.subplots()
+    path = np.array([[0.0, 0], [40, 9], [-40, -9], [1, 1]])
+    _draw(axes, Move("a", path, [], np.zeros((0, 2)), []), path, np.zeros((0, 2)), "green", set())
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert left < -40 and right > 40 and low < -9 and high > 9
 
 
 def test_it_draws_what_users_write(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from regard.data.stops import sentences_of
 from regard.errors import UsageError
 from regard.evaluation import PairedResult, Score
 from regard.evaluation.classification import Confusion
-from regard.models.classifier import Classifier, HierarchicalClassifier
+from regard.models.classifier import Classifier, HierarchicalClassifier, looks_of
 from regard.run.classification.data import labelled_of, labels_of, read_tokenizer, reader
 from regard.run.classification.reporting import check_comparable, compared, report, row_of, scored
 from regard.run.folder import RunFolder
@@ -84,7 +84,7 @@ class ClassifierModel:
             names = ["the text", *(f"sentence {i} ({share:.1%})" for i, share in enumerate(sentences, start=1))]
         else:
             [weights] = classification.look(self.network, [ids])
-            names = [f"look {number}" for number in range(1, len(weights) + 1)]
+            names = looks_of(self.network.pooling, len(weights))
         encoding = self.reader.encode(text).first(len(ids))
         words = self.reader.split_words(text)
         return AttentionMap(

@@ -22,7 +22,7 @@ from regard.data.picture_lines import picture_beside
 from regard.errors import UsageError
 from regard.evaluation import PairedResult, Score
 from regard.evaluation.classification import Confusion
-from regard.models.classifier import Classifier
+from regard.models.classifier import Classifier, looks_of
 from regard.run.classification.data import labels_of
 from regard.run.classification.picture_data import pixels_for_now, shape_of
 from regard.run.classification.reporting import check_comparable, compared, report, row_of, scored
@@ -88,7 +88,7 @@ class PictureClassifier:
             # Larger than the model saw it, but no more of it.
             larger = max(1, SHOWN // max(size.height, size.width))
             pixels = read_picture(picture, replace(size, height=larger * size.height, width=larger * size.width))
-        names = [f"look {number}" for number in range(1, len(weights) + 1)]
+        names = looks_of(self.network.pooling, len(weights))
         return ClassifiedPicture(found.top(), PictureMap(pixels, names, weights))
 
     def scores(
