@@ -123,8 +123,8 @@ def test_it_shows_which_word_decided(folder: Path, capsys: pytest.CaptureFixture
         "weather" in out.splitlines()[0]
         and "schnee" in out
         and "largest" in out
-        and "look 4" in out
-        and "look 5" not in out
+        and "look 2" in out
+        and "look 3" not in out
     )
     model = regard.load(folder / "run")
     seen = model.attention("a b schnee c")
