@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from regard.view.lettering import font_for
 from regard.view.picture import blocks, data_uri, document, escaped, save_png, shades, shortened, text_lines, tiled
 from regard.view.terminal import visible
 
+CODES = "Each code goes from its least number, black, to its greatest, white."
 _CELLS = 28  # columns of a picture in a terminal
 _TILE, _GAP, _TEXT, _HEAD = 224, 12, 26, 40  # pixels
 _STYLE = """section.panels { display: flex; flex-wrap: wrap; gap: 1rem; }
-.panels h2 { flex-basis: 100%; }
+.panels h2, .panels .means { flex-basis: 100%; margin: 0; }
 figure { margin: 0; max-width: 14rem; }
 figure img { display: block; width: 14rem; border-radius: .25rem; image-rendering: pixelated; }
 """
@@ -42,7 +44,9 @@ def draw_restored(view: RestoredPicture, *, width: int, color: bool) -> str:
         tiles.append((name, blocks(_sized(pixels, 2 * lines, _CELLS)) if color else shades(grey)))
     most = max(len(drawn) for _, drawn in tiles)
     level = [(name, [*drawn, *[" " * _CELLS] * (most - len(drawn))]) for name, drawn in tiles]
-    return "\n".join([visible(view.headline), "", *tiled(level, max(_CELLS, width), _CELLS)[:-1]])
+    width = max(_CELLS, width)
+    told = textwrap.wrap(CODES if color else f"From · black to █ white. {CODES}", width)
+    return "\n".join([visible(view.headline), "", *tiled(level, width, _CELLS), *told])
 
 
 def save_restored(view: RestoredPicture, path: Path | str) -> None:
@@ -71,7 +75,9 @@ def restored_page(view: RestoredPicture, title: str) -> str:
         for name, pixels in view.panels
     )
     return document(
-        title, _STYLE, f'<section class="panels">\n<h2>{escaped(view.headline)}</h2>\n{figures}</section>\n'
+        title,
+        _STYLE,
+        f'<section class="panels">\n<h2>{escaped(view.headline)}</h2>\n{figures}<p class="means">{CODES}</p>\n</section>\n',
     )
 
 

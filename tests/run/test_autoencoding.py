@@ -258,6 +258,8 @@ def test_it_shows_what_it_restores_what_is_lost_and_its_code(
     with Image.open(png) as made:
         assert made.size[0] > 4 * 224
     text = page.read_text(encoding="ascii")
+    for said in (out, text):
+        assert "Each code goes from its least number, black, to its greatest, white." in " ".join(said.split())
     assert text.count("<img") == 4 and "<script" not in text and "http:" not in text and "https:" not in text
     cleaned = PictureModel.load(cleaner)
     shown = cleaned.view(picture)
