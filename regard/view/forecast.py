@@ -30,7 +30,8 @@ _WIDE, _CHART, _ROW = 900, 300, 14  # a page's picture: its width, its chart's h
 
 @dataclass(frozen=True, eq=False)
 class ForecastView:
-    """One column: `values [S]` at the times `past`, and `low`, `middle`, `high [T]` at `times`. `weights [L, H, T, S]`."""
+    """One column: `values [S]` at the times `past`, and `low`, `middle`, `high [T]` at `times`. `weights [L, H, T, S]`. Of what
+    comes the share `interval` should lie between `low` and `high`."""
 
     column: str
     past: list[str]
@@ -40,6 +41,16 @@ class ForecastView:
     middle: Float[np.ndarray, " T"]
     high: Float[np.ndarray, " T"]
     weights: Float[np.ndarray, "L H T S"]
+    interval: float | None = None
+
+    @property
+    def between(self) -> str:
+        """What lies between `low` and `high`, in words."""
+        return (
+            "its interval"
+            if self.interval is None
+            else f"the range that {100 * self.interval:g} % of what comes should lie in"
+        )
 
     def looked(self, layer: int | None = None, head: int | None = None) -> Float[np.ndarray, "T S"]:
         """Averaged over layers and heads but for the one chosen. UsageError if there is no such."""
@@ -228,7 +239,7 @@ def _section(view: ForecastView, layer: int | None, head: int | None) -> str:
     return f"""<section>
 <h2>{name}</h2>
 {_svg(view, layer, head)}
-<p>Above: the past and its forecast within the interval. Below: how much each step to come (a row) gave to each line of
+<p>Above: the past, its forecast and {view.between}. Below: how much each step to come (a row) gave to each line of
 the past; the fuller the colour, the more, and the fullest of a row is its largest.</p>
 <table><tr><th>{html.escape("time")}</th><th>{name}</th><th>from</th><th>to</th></tr>{rows}</table>
 </section>"""
@@ -294,10 +305,12 @@ def save_forecast(
         chart.plot(np.arange(lines), view.values, color="#2f6fde", linewidth=1)
         chart.fill_between(ahead, view.low, view.high, color="#c75b12", alpha=0.25, linewidth=0)
         chart.plot(ahead, view.middle, color="#c75b12")
-        chart.set_title(_plain(view.column), loc="left")
+        chart.set_title(_plain(f"{view.column}: the past, its forecast and {view.between}"), loc="left", fontsize=10)
         looked = view.looked(layer, head)
         shares = looked / np.maximum(looked.max(axis=1, keepdims=True), 1e-12)
         below.imshow(shares, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        told = "how much each step to come (a row) gave to each line of the past: the row's largest is the fullest"
+        below.set_title(told, loc="left", fontsize=10)
         shown = list(range(0, steps, max(1, math.ceil(steps / 8))))
         below.set_yticks(shown, [_plain(view.times[step]) for step in shown])
         marked = np.unique(np.linspace(0, lines - 1, 5).astype(int)).tolist()

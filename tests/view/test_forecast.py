@@ -109,3 +109,9 @@ def test_a_png_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UsageError, match="cannot be written"):
         save_forecast([view()], tmp_path / "no" / "x.png")
+
+
+def test_the_page_says_how_much_should_lie_within_the_interval() -> None:
+    assert "the past, its forecast and its interval. Below" in forecast_page([view()], "t")
+    sure = replace(view(), interval=0.8)
+    assert "the range that 80 % of what comes should lie in. Below" in forecast_page([sure], "t")

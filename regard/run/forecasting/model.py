@@ -34,7 +34,7 @@ AT_ONCE = 256  # windows that are forecast together
 @dataclass(frozen=True)
 class Forecast:
     """How `series` goes on at `times`: `low`, `middle` and `high [T, C]`, in its own unit. `weights [L, H, T, S]` is what
-    each step looked at of the last S lines."""
+    each step looked at of the last S lines. The share `interval` of what comes should lie between `low` and `high`."""
 
     series: Series
     times: list[str]
@@ -42,6 +42,7 @@ class Forecast:
     middle: Float[np.ndarray, "T C"]
     high: Float[np.ndarray, "T C"]
     weights: Float[np.ndarray, "L H T S"]
+    interval: float | None = None
 
     def views(self) -> list[ForecastView]:
         """A picture for each column."""
@@ -57,6 +58,7 @@ class Forecast:
                 self.middle[:, place],
                 self.high[:, place],
                 self.weights,
+                self.interval,
             )
             for place, column in enumerate(self.series.columns)
         ]
@@ -139,7 +141,8 @@ class ForecastModel:
         said, _ = forecasting.forecasts(self.network, [batch])
         low, middle, high = np.moveaxis(self.scaling.unscaled(said[0]), -1, 0)
         times = [series.written(time) for time in series.going_on(horizon)]
-        return Forecast(series, times, low, middle, high, forecasting.look(self.network, batch)[0])
+        looked = forecasting.look(self.network, batch)[0]
+        return Forecast(series, times, low, middle, high, looked, self.recipe.model.interval)
 
     def evaluate(self, series: Series, first: int = 0, against: ForecastModel | None = None) -> Evaluation:
         """Forecasts from every line that has a history and a season before it, a horizon after it, and a number of `first`
