@@ -7,17 +7,18 @@ from typing import Any
 
 from regard.config.recipe import TrainingPart
 
-BUDGET = ("steps", "minutes", "epochs")
+ENDS = ("steps", "minutes", "epochs")
+BUDGET = (*ENDS, "patience")
 
 
 def training_under(below: Mapping[str, Any], given: Any) -> Any:
-    """The training part that was given, over a preset's: of a budget of the user's own nothing is left over, and the rise
-    ends in its first quarter. What is no table is given back, for the recipe to say so."""
+    """The training part that was given, over a preset's. A budget that was given stands alone, so that it is spent to the
+    end, and of one in steps the rise ends in the first quarter. What is no table is given back, for the recipe to say so."""
     if not isinstance(given, Mapping):
         return given
     kept = within_steps(below, given.get("steps"))
-    if any(given.get(name) is not None for name in BUDGET):
-        kept = {key: value for key, value in kept.items() if key not in (*BUDGET, "patience")}
+    if any(given.get(name) is not None for name in ENDS):
+        kept = {key: value for key, value in kept.items() if key not in BUDGET}
     return {**kept, **given}
 
 

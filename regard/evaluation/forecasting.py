@@ -6,7 +6,7 @@ Letters: O origins (the lines at which futures begin), T horizon, C columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -87,13 +87,13 @@ class Errors:
             found.append(_mean(f"RMSE{of}", squared[:, place], self.block, facts, root=True))
         return found
 
-    def against(self, other: Errors, facts: str) -> PairedResult:
-        """Whether `other`, the errors of other forecasts from the same lines, has another MASE by more than chance explains,
-        or another mean absolute error where no column has one: blocks of origins are exchanged. By these denominators."""
+    def against(self, misses: Float[np.ndarray, "O T C"], facts: str) -> PairedResult:
+        """Whether other forecasts from the same lines, which missed by so much, have another MASE by more than chance
+        explains, or another mean absolute error where no column has one: blocks of origins are exchanged."""
         name = "MASE" if self.scaled.any() else "MAE"
-        theirs = Errors(other.misses, self.naive, self.block)
-        first, second = (_measured(each._scaled(), self.block, facts) for each in (self, theirs))
-        return paired_measures(name, first, second, kind=ForecastScore)
+        both = (self, replace(self, misses=misses))
+        first, second = (_measured(each._scaled(), self.block, facts) for each in both)
+        return paired_measures(name, first, second, bootstrap=_resamples(first), kind=ForecastScore)
 
     def _scaled(self) -> Float[np.ndarray, " O"]:
         """The absolute error from each origin, over the columns that have a MASE as a share of its denominator; or that of
@@ -125,9 +125,13 @@ def pinball(said: Float[np.ndarray, "O T C Q"], truth: Float[np.ndarray, "O T C"
 def _mean(name: str, values: Float[np.ndarray, " O"], block: int, facts: str, root: bool = False) -> Score:
     """The mean over origins, or its root."""
     measured = _measured(values, block, facts, root)
-    # One block alone says nothing of how far another would lie from it.
-    found = score_of(name, measured, bootstrap=RESAMPLES if len(measured.statistics) > 1 else 0, seed=SEED)
+    found = score_of(name, measured, bootstrap=_resamples(measured), seed=SEED)
     return ForecastScore(found.name, found.value, found.low, found.high, found.signature)
+
+
+def _resamples(measured: Measured) -> int:
+    """One block alone says nothing of how far another would lie from it."""
+    return RESAMPLES if len(measured.statistics) > 1 else 0
 
 
 def _measured(values: Float[np.ndarray, " O"], block: int, facts: str, root: bool = False) -> Measured:

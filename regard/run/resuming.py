@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from regard.config import RecipeBase, merge, recipe_of, write_toml
+from regard.config.budget import BUDGET
 from regard.config.reading import PATHS
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
@@ -16,7 +17,6 @@ R = TypeVar("R", bound=RecipeBase)
 Tree = dict[str, Any]
 Key = tuple[str, ...]
 
-BUDGET = ("steps", "minutes", "epochs", "patience")
 CHANGEABLE = (*BUDGET, "device", "tensorboard")  # how long, on what machine and who watches, not what is learned
 ALLOWED = f"the budget ({', '.join(BUDGET)}), training.device and training.tensorboard"
 ABSENT = object()

@@ -165,11 +165,10 @@ class ForecastModel:
         found = self._evaluation(series, *self._forecasts(series, first))
         if against is None:
             return found
-        own = found.ways["regard"]
         said, origins = against._forecasts(series, first)
-        theirs = replace(own, misses=said[..., 1] - _truth(series, origins, horizon))
+        misses = said[..., 1] - _truth(series, origins, horizon)
         facts = f"horizon:{horizon}|forecasts:{len(origins)}|history:{self.sizes[0]},{against.sizes[0]}"
-        return replace(found, paired=[own.against(theirs, facts)])
+        return replace(found, paired=[found.ways["regard"].against(misses, facts)])
 
     def _forecasts(self, series: Series, first: int) -> tuple[Float[np.ndarray, "O T C 3"], Int[np.ndarray, " O"]]:
         """What is said from every line of `first` or more that has a horizon after it, and these lines."""

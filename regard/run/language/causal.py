@@ -22,7 +22,7 @@ from regard.data import Tokenizer
 from regard.data.text import TextCorpus
 from regard.decoding import Constraints, check_count, sample
 from regard.errors import UsageError
-from regard.evaluation import FineScore, Measured, PairedResult, Score, paired_measures
+from regard.evaluation import RESAMPLES, FineScore, Measured, PairedResult, Score, paired_measures
 from regard.models.language_model import LanguageModel as Network
 from regard.models.language_model import RecurrentLanguageModel, no_source
 from regard.run.folder import RunFolder
@@ -234,7 +234,9 @@ class LanguageModel:
         alike = np.array_equal(found.pieces[:, 2], theirs.pieces[:, 2])  # cut at the same places
         first, second = (each.pieces if alike else each.documents for each in (found, theirs))
         how = f"{'pieces' if alike else 'documents'}:{len(first)}|context:{self.context},{other.context}"
-        return paired_measures("bits per character", _bits(first, how), _bits(second, how), kind=FineScore)
+        resamples = RESAMPLES if len(first) > 1 else 0  # one piece alone tells nothing of others
+        measured = (_bits(each, how) for each in (first, second))
+        return paired_measures("bits per character", *measured, bootstrap=resamples, kind=FineScore)
 
     def said(self, lines: Iterable[str], *, jsonl: bool, how: How | None = None) -> Iterator[str]:
         """What `regard predict` prints for each line: the line and what comes after it. A blank line stays blank."""
