@@ -15,7 +15,7 @@ from pydantic import (
 
 from regard.config.budget import training_under
 from regard.config.language import StackPart
-from regard.config.recipe import Part, Rate, RecipeBase, TokenizerKind, TrainingPart
+from regard.config.recipe import Part, Rate, RecipeBase, TokenizerKind, TrainingPart, one_beginning
 
 PoolingName = Literal["attentive", "self-attentive", "query", "mean", "max", "max+self-attentive", "hierarchical"]
 Tree = dict[str, Any]
@@ -25,7 +25,8 @@ GROUPS = 8  # of the group norms in a convolutional grid
 DATA_OF_TEXTS = ("source", "target", "valid_source", "valid_target", "tokenizer", "vocabulary", "max_length")
 DATA_OF_PICTURES = ("height", "width", "channels", "fit")
 MODEL_OF_TEXTS = (
-    "cell", "hidden", "layers", "longest_sentence", "word_dropout", "pretrained", "frozen_epochs", "stack", "context",
+    "cell", "hidden", "layers", "longest_sentence", "word_dropout", "pretrained", "vectors", "frozen_epochs", "stack",
+    "context",
 )  # fmt: skip
 MODEL_OF_PICTURES = ("widths", "blocks", "grid_layers")
 
@@ -77,7 +78,7 @@ class ClassifierPart(Part):
     The encoder `"grid"` reads pictures: a convolutional network of `widths` makes a grid of places of `embedding`
     features, which `grid_layers` Transformer layers may follow.
 
-    With `pretrained`, a run of masked-language-model, the encoder and its tokenizer are that run's, and for the first
+    With `vectors`, a text file, the vectors of its words are what training begins with. With `pretrained`, a run of masked-language-model, the encoder and its tokenizer are that run's, and for the first
     `frozen_epochs` only what is new learns. `stack` is what its encoder is made of, `context` how many tokens that
     reads; training fills them in, so that the run stands without the other one.
     """
@@ -97,6 +98,7 @@ class ClassifierPart(Part):
     output_dropout: Rate = 0.5
     word_dropout: Rate = 0.1
     pretrained: str | None = None
+    vectors: str | None = None
     frozen_epochs: Annotated[int, Field(ge=0)] = 0
     stack: StackPart | None = None
     context: PositiveInt | None = None
@@ -138,6 +140,7 @@ class ClassifierPart(Part):
             raise ValueError(f"frozen_epochs = {self.frozen_epochs} is of an encoder that is pretrained: name its run")
         if self.pretrained is None and (self.stack is not None or self.context is not None):
             raise ValueError("stack and context follow from the run that pretrained names: leave them out")
+        one_beginning(self.pretrained, vectors=self.vectors)
         own = self.pretrained is None and self.encoder == "transformer"
         if own and self.embedding % self.heads:
             raise ValueError(f"embedding = {self.embedding} cannot be shared out evenly among heads = {self.heads}")

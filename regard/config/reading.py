@@ -17,10 +17,10 @@ from regard.errors import UsageError
 
 Tree = dict[str, Any]
 
-# Keys that are paths; those of a model are the weights of a backbone and the run to begin with.
+# Keys that are paths; those of a model are what it begins with: the weights of a backbone, a run, vectors of words.
 PATHS = {
     "data": ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment"),
-    "model": ("weights", "pretrained"),
+    "model": ("weights", "pretrained", "vectors", "source_vectors", "target_vectors"),
 }
 
 

@@ -173,14 +173,25 @@ class AttentionPart(Part):
         return self
 
 
+def one_beginning(pretrained: str | None, **vectors: str | None) -> None:
+    for name, file in vectors.items():
+        if pretrained is not None and file is not None:
+            raise ValueError(
+                f"{name} and pretrained, whose words have vectors, do not go together: leave one of them out"
+            )
+
+
 class RecurrentPart(Part):
     """`hidden` is the size of the decoder's states and of the encoder's, whose two directions share it out.
     `encoder_hidden` sets the size of one direction. `transition` and `reach` belong to the decoder "exact-hard".
 
-    With `pretrained`, in every kind of model, training begins with the weights, tokenizers and sizes of that run."""
+    With `pretrained`, in every kind of model, training begins with the weights, tokenizers and sizes of that run; with
+    `source_vectors` and `target_vectors`, text files, it begins with those vectors of words."""
 
     kind: Literal["recurrent"]
     pretrained: str | None = None
+    source_vectors: str | None = None
+    target_vectors: str | None = None
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     decoder: Literal["bahdanau", "luong", "exact-hard", "fixed-initial", "fixed-background"] = "bahdanau"
     attention: AttentionPart = AttentionPart()
@@ -233,6 +244,7 @@ class RecurrentPart(Part):
             raise ValueError(f'{what} says what is attended to, and decoder = "{self.decoder}" has no attention')
         if self.copy_source and self.lexical:
             raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")
+        one_beginning(self.pretrained, source_vectors=self.source_vectors, target_vectors=self.target_vectors)
         return self
 
 
@@ -250,6 +262,8 @@ HeadsPart = Annotated[
 class TransformerPart(Part):
     kind: Literal["transformer"] = "transformer"
     pretrained: str | None = None
+    source_vectors: str | None = None
+    target_vectors: str | None = None
     dim: PositiveInt = 256
     heads: PositiveInt = 4
     feed_forward: PositiveInt = 1024
@@ -316,6 +330,7 @@ class TransformerPart(Part):
                     )
         if self.copy_source and self.lexical:
             raise ValueError("copy_source and lexical are two ways to say what is attended to: choose one")
+        one_beginning(self.pretrained, source_vectors=self.source_vectors, target_vectors=self.target_vectors)
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"heads = {self.heads} cannot be shared out evenly among kv_heads = {self.kv_heads}")
         if self.dim % self.heads:

@@ -28,6 +28,13 @@ class Embedding(nn.Module):
     def dim(self) -> int:
         return self.weight.shape[1]
 
+    @torch.no_grad()
+    def begin_with(self, ids: Int[Tensor, " n"], rows: Float[Tensor, "n D"]) -> None:
+        """Puts vectors that were learned elsewhere in the places `ids`, all made longer or shorter by one factor, so that
+        their numbers spread as those that are drawn here do."""
+        spread = rows.square().mean().sqrt().clamp_min(1e-12)
+        self.weight[ids] = (rows * (self.dim**-0.5 / spread)).to(self.weight)
+
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         vectors = nn.functional.embedding(ids, self.weight)
         if torch.is_autocast_enabled(vectors.device.type):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -31,6 +32,7 @@ from regard.run.classification.model import ClassifierModel
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
 from regard.run.pretrained import Pretrained, Thawing
+from regard.run.vectors import begin_with_vectors, embedding_of
 from regard.training.checkpoint import write_text
 from regard.training.loop import Loss
 
@@ -89,6 +91,9 @@ class ClassificationJob(ClassifierTraining):
         if begun is not None and isinstance(network, Classifier):
             begun.load_into(network.encoder)
             console.print(f"the encoder is that of {begun.folder.path}", highlight=False)
+        if recipe.model.vectors is not None and not folder.resumable:
+            file = Path(recipe.model.vectors)
+            begin_with_vectors(embedding_of(network), tokenizer, file, "model.vectors", "model.embedding", console)
         network.to(build.device(recipe.training.device))
         # What a hierarchy reads with is within its pooling, and none of it was there before.
         body = network.encoder if isinstance(network, Classifier) else network.pooling

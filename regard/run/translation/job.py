@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -11,8 +12,9 @@ from rich.console import Console
 
 from regard import build
 from regard.batch import Batch
-from regard.config import Recipe
+from regard.config import HiddenMarkovPart, Recipe, TransformerPart
 from regard.data import Batches, MergeDropout, Tokenizer
+from regard.errors import UsageError
 from regard.evaluation import Score
 from regard.models import EncoderDecoder
 from regard.run.corpus import Tree, ValidationSet, guide_of
@@ -21,6 +23,7 @@ from regard.run.translation.model import Model, new_network
 from regard.run.translation.parent import Parent
 from regard.run.translation.preparing import prepare
 from regard.run.translation.validation import Validator
+from regard.run.vectors import begin_with_vectors, embedding_of
 from regard.tasks import translation
 from regard.training.loop import Loss
 
@@ -50,6 +53,8 @@ class TranslationJob:
             parent = Parent(recipe.model.pretrained)
             parent.load_into(network)
             console.print(f"training begins with the weights of {parent.folder.path}", highlight=False)
+        elif not folder.resumable:
+            _begin_with_vectors(recipe, network, tokenizers, console)
         network.to(build.device(training.device))
         assert training.precision != "auto"
         return cls(
@@ -94,6 +99,27 @@ class TranslationJob:
 
     def model(self) -> Model:
         return Model(self.network.eval(), *self.tokenizers, self.recipe, self.name)
+
+
+def _begin_with_vectors(
+    recipe: Recipe, network: EncoderDecoder, tokenizers: tuple[Tokenizer, Tokenizer], console: Console
+) -> None:
+    """Each side's file of vectors. UsageError where two sides that share a vocabulary have one each."""
+    part = recipe.model
+    if isinstance(part, HiddenMarkovPart):
+        return
+    if recipe.data.shared_vocabulary and part.target_vectors is not None:
+        raise UsageError(
+            "model.target_vectors: source and target share one vocabulary, whose vectors are model.source_vectors: give "
+            "those, or set data.shared_vocabulary = false"
+        )
+    size = "dim" if isinstance(part, TransformerPart) else "embedding"
+    sides = (network.encoder, network.decoder)
+    for name, file, side, tokenizer in zip(
+        ("source_vectors", "target_vectors"), (part.source_vectors, part.target_vectors), sides, tokenizers, strict=True
+    ):
+        if file is not None:
+            begin_with_vectors(embedding_of(side), tokenizer, Path(file), f"model.{name}", f"model.{size}", console)
 
 
 def _dropouts(

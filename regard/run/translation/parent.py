@@ -19,7 +19,9 @@ from regard.training.checkpoint import load_parameters, load_tensors, parameters
 
 # What may change without changing which parameters there are; all else of a model is its weights' shape or meaning.
 # Of a mechanism of attention that is what learns nothing: soft attention may go on as hard attention, for example.
-FREE = ("pretrained", "dropout", "word_dropout", "attention_dropout", "feed_forward_dropout")
+FREE = (
+    "pretrained", "source_vectors", "target_vectors", "dropout", "word_dropout", "attention_dropout", "feed_forward_dropout",
+)  # fmt: skip
 TOKENS = ("source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary")
 # What a training passes on, so that the weights go on in the same way; how long it lasts follows from the new pairs.
 PASSED_ON = (
@@ -57,7 +59,9 @@ class Parent:
         if asked["data"].get("tokenizer") is not None:  # one word for both sides
             both = asked["data"]["tokenizer"]
             asked["data"] = {"source_tokenizer": both, "target_tokenizer": both, **asked["data"]}
-        model = {key: value for key, value in own["model"].items() if value is not None}
+        model = {
+            key: value for key, value in own["model"].items() if value is not None and not key.endswith("_vectors")
+        }
         passed = {key: own["training"][key] for key in PASSED_ON}
         passed = within_steps(passed | {"warmup": WARMUP}, asked["training"].get("steps"))
         filled = {

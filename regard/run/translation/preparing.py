@@ -146,7 +146,9 @@ def _spread(count: int) -> list[int]:
 
 def _say_choices(recipe: Recipe, console: Console) -> None:
     """What the presets have chosen, in a few lines; all of it is in recipe.toml."""
-    model = recipe.model.model_dump(mode="json", exclude={"pretrained", *ATTENTIONS})
+    model = recipe.model.model_dump(
+        mode="json", exclude={"pretrained", "source_vectors", "target_vectors", *ATTENTIONS}
+    )
     data = recipe.data.model_dump(
         mode="json",
         include={"source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary"},
