@@ -208,7 +208,9 @@ def forecast_page(
 :root {{ --ink: #e6eaf0; --soft: #98a3b3; --paper: #14181f; --past: #6ea3ff; --next: #ff9a52; --rule: #333b47 }} }}
 body {{ font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
 max-width: 1000px; padding: 0 1rem }}
-svg {{ width: 100%; height: auto; display: block; overflow: visible }}
+/* On a phone a chart is moved sideways: as wide as the page its letters could not be read. */
+.chart {{ overflow-x: auto }}
+svg {{ width: 100%; min-width: 52rem; height: auto; display: block }}
 svg text {{ font-size: 11px; fill: var(--soft) }}
 .past {{ fill: none; stroke: var(--past); stroke-width: 1.5 }}
 .next {{ fill: none; stroke: var(--next); stroke-width: 2 }}
@@ -238,7 +240,7 @@ def _section(view: ForecastView, layer: int | None, head: int | None) -> str:
     )
     return f"""<section>
 <h2>{name}</h2>
-{_svg(view, layer, head)}
+<div class="chart" tabindex="0">{_svg(view, layer, head)}</div>
 <p>Above: the past, its forecast and {view.between}. Below: how much each step to come (a row) gave to each line of
 the past; the fuller the colour, the more, and the fullest of a row is its largest.</p>
 <table><tr><th>{html.escape("time")}</th><th>{name}</th><th>from</th><th>to</th></tr>{rows}</table>
