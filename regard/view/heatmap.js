@@ -224,5 +224,28 @@ function sceneOf(shown, colours) {
       shapes.push({ text: String(Math.round(weight * 100)), x: startX + x(s) + size / 2, y: startY + (t + 0.5) * size + 5, size: 14, align: "center", fill: onTop(colour) });
     }
   shapes.push({ rect: [startX + 0.5, startY + 0.5, S * size - 1, T * size - 1], stroke: colours.line });
-  return { width: startX + S * size + (shown.rtl ? margin : beyond), height: startY + T * size + 18, paper: colours.paper, shapes };
+  const legend = legendOf(startX, startY + T * size + 14, size >= FIGURES, Boolean(shown.sure), colours);
+  shapes.push(...legend.shapes);
+  const width = Math.max(startX + S * size + (shown.rtl ? margin : beyond), startX + legend.width + 16);
+  return { width, height: startY + T * size + 40, paper: colours.paper, shapes };
+}
+
+// What the page says beside a map, for a file that stands alone: which colour is which weight.
+function legendOf(left, top, figured, unsure, colours) {
+  const [steps, size, bar] = [22, 12, 110];
+  const note = (text, x) => ({ text, x, y: top + 10, size, fill: colours.soft });
+  const from = left + widthOf("0", size) + 7;
+  const shapes = [note("0", left), note("1", from + bar + 7)];
+  for (let i = 0; i < steps; i++) shapes.push({ rect: [from + (i * bar) / steps, top, bar / steps + 0.3, 11], fill: rgb(colours.ramp(i / (steps - 1))) });
+  shapes.push({ rect: [from, top, bar, 11], stroke: colours.line });
+  let x = from + bar + 7 + widthOf("1", size) + 15;
+  if (figured) {
+    shapes.push(note("figures in %", x));
+    x += widthOf("figures in %", size) + 15;
+  }
+  if (unsure) {
+    shapes.push(note("underlined: in doubt", x), { rect: [x, top + 13, widthOf("underlined", size), 2.5], fill: `rgb(${colours.doubt})`, alpha: 0.9 });
+    x += widthOf("underlined: in doubt", size);
+  }
+  return { shapes, width: x - left };
 }

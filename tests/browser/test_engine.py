@@ -331,3 +331,21 @@ def test_figures_can_be_read_on_every_colour(opened: Callable, theme: str) -> No
         over = np.array([int(ink[i : i + 2], 16) for i in (1, 3, 5)])
         low, high = sorted((luminance(under), luminance(over)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, percent
+
+
+@pytest.mark.parametrize("source", [["The", "man", "cooks", ".", "</s>"], ARABIC])
+def test_a_saved_map_says_which_colour_is_which_weight(opened: Callable, tmp_path: Path, source: list[str]) -> None:
+    """The colours of its legend are those of its cells: weight 0 has the first one, 1 the last."""
+    sure = np.zeros((1, 1, len(TARGET), len(source)), dtype=np.float32)
+    sure[..., 0] = 1
+    shown = opened([item(source, TARGET, sure)])
+    with shown.page.expect_download() as waited:
+        shown.page.get_by_role("button", name="Save the picture as SVG").click()
+    waited.value.save_as(tmp_path / "map.svg")
+    drawn = list(ElementTree.fromstring((tmp_path / "map.svg").read_bytes()))
+    texts = [element.text for element in drawn]
+    begin = len(texts) - 1 - texts[::-1].index("0")
+    legend = [element.attrib["fill"] for element in drawn[begin + 2 :] if element.attrib["fill"].startswith("rgb")]
+    cells = {e.attrib["fill"] for e in drawn[:begin] if e.tag.endswith("rect") and e.attrib["fill"].startswith("rgb")}
+    assert texts[begin + 1] == "1" and cells == {legend[0], legend[-1]} and len(set(legend)) > 15
+    assert "figures in %" in texts
