@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from regard.data import Tokenizer
 from regard.data.images import read_picture
 from regard.data.questions import read_questions
 from regard.data.relational import generate
+from regard.data.vectors import read_vectors
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -162,3 +164,77 @@ def test_names_that_cannot_be_had_are_one_sentence(
     done = run("transliteration.py", tmp_path / words[0], *words[1:], package=tmp_path)
     assert done.returncode and sentence in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "d").exists()
+
+
+WORD2VEC = """class Words(list):
+    def save_word2vec_format(self, path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"{len(self)} {self.size}\\n")
+            for word in self:
+                file.write(" ".join([word, *["0.5"] * self.size]) + "\\n")
+
+class Word2Vec:
+    def __init__(self, *, vector_size, min_count, **rest):
+        assert rest == {"sg": 1, "window": 4, "negative": 5, "seed": 1, "workers": 1}
+        self.least, self.wv, self.corpus_count = min_count, Words(), 0
+        self.wv.size = vector_size
+
+    def build_vocab(self, sentences):
+        from collections import Counter
+
+        counts = Counter(word for words in sentences for word in words)
+        self.wv.extend(word for word, count in counts.items() if count >= self.least)
+        self.corpus_count = sum(1 for _ in sentences)
+
+    def train(self, sentences, total_examples, epochs):
+        assert total_examples == self.corpus_count == sum(1 for _ in sentences) and epochs == 5
+"""
+
+
+def gensim(folder: Path, source: str = WORD2VEC) -> Path:
+    """A package that stands for gensim: its real one is no dependency."""
+    (folder / "gensim").mkdir(parents=True)
+    (folder / "gensim" / "__init__.py").touch()
+    (folder / "gensim" / "models.py").write_text(source, encoding="utf-8")
+    return folder
+
+
+def test_vectors_of_a_text_can_be_begun_with(tmp_path: Path) -> None:
+    text, vectors = tmp_path / "text", tmp_path / "words.vec"
+    text.write_text("der Hund läuft\n犬 が 犬\n\nder Hund 犬 😀\n", encoding="utf-8")
+    done = run("vectors.py", text, vectors, "--size", "3", "--least", "2", package=gensim(tmp_path / "p"))
+    assert done.returncode == 0, done.stderr
+    found = read_vectors(vectors, Tokenizer.train("words", ["Der Hund 犬 läuft"] * 2, 20))
+    assert found.dim == 3 and len(found.ids) == 3 and found.lowered == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "text", "words.vec"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "sentence"),
+    [
+        (None, [], "does not exist"),
+        (b"", [], "is empty"),
+        (b"one\ntwo\n", [], "has no sentence of two words"),
+        (b"caf\xe9 au lait\n" * 3, [], "line 1, byte 4 is not UTF-8"),
+        (b"\x1f\x8b\x08\x00", [], "compressed"),
+        (b"a b\n", [], "no word of"),
+        (b"a b\n" * 3, ["--size", "0"], "--size 0 is below 1"),
+    ],
+)
+def test_a_text_without_vectors_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, content: bytes | None, words: list[str], sentence: str
+) -> None:
+    if content is not None:
+        (tmp_path / "text").write_bytes(content)
+    done = run("vectors.py", tmp_path / "text", tmp_path / "v.vec", *words, package=gensim(tmp_path / "p"))
+    assert done.returncode and sentence in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("v.vec*"))
+
+
+def test_vectors_need_gensim_and_a_place(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("a b\n" * 3)
+    package = gensim(tmp_path / "p")
+    done = run("vectors.py", tmp_path / "text", tmp_path / "no" / "v.vec", package=package)
+    assert done.returncode and "v.vec cannot be written" in done.stderr and "Traceback" not in done.stderr
+    done = run("vectors.py", tmp_path / "text", tmp_path / "v", package=gensim(tmp_path / "q", "raise ImportError"))
+    assert done.returncode and "pip install gensim" in done.stderr
