@@ -78,9 +78,10 @@ class ClassifierPart(Part):
     The encoder `"grid"` reads pictures: a convolutional network of `widths` makes a grid of places of `embedding`
     features, which `grid_layers` Transformer layers may follow.
 
-    With `vectors`, a text file, the vectors of its words are what training begins with. With `pretrained`, a run of masked-language-model, the encoder and its tokenizer are that run's, and for the first
-    `frozen_epochs` only what is new learns. `stack` is what its encoder is made of, `context` how many tokens that
-    reads; training fills them in, so that the run stands without the other one.
+    With `vectors`, a text file, words begin with their vectors there. With `pretrained`, a run of masked-language-model,
+    the encoder and its tokenizer are that run's, and for the first `frozen_epochs` only what is new learns. `stack` is
+    what its encoder is made of, `context` how many tokens that reads; training fills them in, so that the run stands
+    without the other one.
     """
 
     encoder: Literal["recurrent", "transformer", "grid"] = "recurrent"

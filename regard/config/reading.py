@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from regard.config.mistakes import sentence
-from regard.config.recipe import Recipe, RecipeBase, RecurrentPart, TransformerPart
+from regard.config.recipe import VECTORS, Recipe, RecipeBase, RecurrentPart, TransformerPart
 from regard.errors import UsageError
 
 Tree = dict[str, Any]
@@ -20,7 +20,7 @@ Tree = dict[str, Any]
 # Keys that are paths; those of a model are what it begins with: the weights of a backbone, a run, vectors of words.
 PATHS = {
     "data": ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment"),
-    "model": ("weights", "pretrained", "vectors", "source_vectors", "target_vectors"),
+    "model": ("weights", "pretrained", "vectors", *VECTORS),
 }
 
 

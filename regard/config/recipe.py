@@ -173,6 +173,9 @@ class AttentionPart(Part):
         return self
 
 
+VECTORS = ("source_vectors", "target_vectors")  # keys of files of word vectors, of each side
+
+
 def one_beginning(pretrained: str | None, **vectors: str | None) -> None:
     for name, file in vectors.items():
         if pretrained is not None and file is not None:

@@ -96,7 +96,8 @@ def _no_vector(path: Path, number: int, count: int, size: int | None = None) -> 
 
 def _numbers(parts: list[bytes], path: Path, number: int, word: str) -> Float[np.ndarray, " D"]:
     try:
-        row = np.array([float(part) for part in parts], dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large for 32 bits becomes infinite, and is said below
+            row = np.array([float(part) for part in parts]).astype(np.float32)
     except ValueError as error:
         raise UsageError(
             f"{path}, line {number}: not all that stands behind '{word}' are numbers: give vectors as text, a word and its "

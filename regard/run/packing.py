@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from regard.config import write_toml
+from regard.config.recipe import VECTORS
 from regard.errors import UsageError
 from regard.run.folder import RunFolder
 from regard.run.weights import check_weights
@@ -17,13 +18,8 @@ from regard.training.checkpoint import Unwritable, load_tensors, save_tensors, w
 
 # What the paths of a machine would tell, and what training alone needs.
 OWN = ("source", "target", "data", "valid_source", "valid_target", "valid_data", "alignment")
-BEGUN_WITH = (
-    "pretrained",
-    "weights",
-    "vectors",
-    "source_vectors",
-    "target_vectors",
-)  # of the model: their names say what it was made from
+# Of the model: their names say what it was made from.
+BEGUN_WITH = ("pretrained", "weights", "vectors", *VECTORS)
 # A file that an autoencoder made small can be read with the very same weights alone.
 EXACT = ("autoencoder",)
 

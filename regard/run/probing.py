@@ -60,7 +60,8 @@ class Probe:
     def __str__(self) -> str:
         left_out = f" ({self.left_out:,} empty or too long left out)" if self.left_out else ""
         lines = [
-            f"{self.run}: {self.sentences:,} pairs{left_out}, {self.tokens:,} tokens, loss {self.loss:.4f} a token (losses and entropies in nats)"
+            f"{self.run}: {self.sentences:,} pairs{left_out}, {self.tokens:,} tokens, loss {self.loss:.4f} a token "
+            "(losses and entropies in nats)"
         ]
         gold = any(head.aer_said is not None for head in self.heads)
         lines.append("where    layer  head   loss without   entropy" + ("   AER said   AER read" if gold else ""))

@@ -83,6 +83,7 @@ def test_pieces_that_begin_a_word_count_as_it(tmp_path: Path) -> None:
         (["Hund 1 zwei"], "line 1: not all that stands behind 'Hund' are numbers"),
         (["x 1 2", "Hund 1 nan"], "line 2: a number of 'Hund' is infinite or none"),
         (["Hund 1 inf"], "infinite or none"),
+        (["Hund 1 1e39"], "infinite or none"),
         (["chien 1 2", "chat 3 4"], "has none of the"),
     ],
 )

@@ -13,6 +13,7 @@ from rich.console import Console
 from regard import build
 from regard.batch import Batch
 from regard.config import HiddenMarkovPart, Recipe, TransformerPart
+from regard.config.recipe import VECTORS
 from regard.data import Batches, MergeDropout, Tokenizer
 from regard.errors import UsageError
 from regard.evaluation import Score
@@ -116,7 +117,7 @@ def _begin_with_vectors(
     size = "dim" if isinstance(part, TransformerPart) else "embedding"
     sides = (network.encoder, network.decoder)
     for name, file, side, tokenizer in zip(
-        ("source_vectors", "target_vectors"), (part.source_vectors, part.target_vectors), sides, tokenizers, strict=True
+        VECTORS, (part.source_vectors, part.target_vectors), sides, tokenizers, strict=True
     ):
         if file is not None:
             begin_with_vectors(embedding_of(side), tokenizer, Path(file), f"model.{name}", f"model.{size}", console)

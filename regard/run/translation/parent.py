@@ -9,7 +9,7 @@ from torch import nn
 
 from regard.config import AttentionPart, Recipe, TransformerPart, merge, recipe_of
 from regard.config.budget import within_steps
-from regard.config.recipe import ATTENTIONS
+from regard.config.recipe import ATTENTIONS, VECTORS
 from regard.data import Corpus, Tokenizer
 from regard.errors import UsageError
 from regard.run.corpus import Tree
@@ -19,9 +19,7 @@ from regard.training.checkpoint import load_parameters, load_tensors, parameters
 
 # What may change without changing which parameters there are; all else of a model is its weights' shape or meaning.
 # Of a mechanism of attention that is what learns nothing: soft attention may go on as hard attention, for example.
-FREE = (
-    "pretrained", "source_vectors", "target_vectors", "dropout", "word_dropout", "attention_dropout", "feed_forward_dropout",
-)  # fmt: skip
+FREE = ("pretrained", *VECTORS, "dropout", "word_dropout", "attention_dropout", "feed_forward_dropout")
 TOKENS = ("source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary")
 # What a training passes on, so that the weights go on in the same way; how long it lasts follows from the new pairs.
 PASSED_ON = (
@@ -59,9 +57,7 @@ class Parent:
         if asked["data"].get("tokenizer") is not None:  # one word for both sides
             both = asked["data"]["tokenizer"]
             asked["data"] = {"source_tokenizer": both, "target_tokenizer": both, **asked["data"]}
-        model = {
-            key: value for key, value in own["model"].items() if value is not None and not key.endswith("_vectors")
-        }
+        model = {key: value for key, value in own["model"].items() if value is not None and key not in VECTORS}
         passed = {key: own["training"][key] for key in PASSED_ON}
         passed = within_steps(passed | {"warmup": WARMUP}, asked["training"].get("steps"))
         filled = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from regard.config import DecodingPart, Recipe, recipe_of, write_toml
-from regard.config.recipe import ATTENTIONS
+from regard.config.recipe import ATTENTIONS, VECTORS
 from regard.data import Corpus, Diagnosis, TextPairs, Tokenizer
 from regard.errors import RegardError, UsageError
 from regard.run.beginning import make, refuse_overwriting, with_precision
@@ -146,9 +146,7 @@ def _spread(count: int) -> list[int]:
 
 def _say_choices(recipe: Recipe, console: Console) -> None:
     """What the presets have chosen, in a few lines; all of it is in recipe.toml."""
-    model = recipe.model.model_dump(
-        mode="json", exclude={"pretrained", "source_vectors", "target_vectors", *ATTENTIONS}
-    )
+    model = recipe.model.model_dump(mode="json", exclude={"pretrained", *VECTORS, *ATTENTIONS})
     data = recipe.data.model_dump(
         mode="json",
         include={"source_tokenizer", "target_tokenizer", "vocabulary", "shared_vocabulary"},
