@@ -62,7 +62,7 @@ def demonstrate(out: Path, minutes: float, console: Console, *, again: bool = Fa
                 "transition": "monotonic",
                 "attention": {"score": "general"},
             },
-            "training": {"minutes": minutes, "warmup": 100},  # a few hundred steps are all there is time for
+            "training": {"minutes": minutes, "warmup": 100, "batch_tokens": 512},  # many steps in the time there is
         }
         _make_way(console)
         model = train(tree, out, console, origin="regard demo")
