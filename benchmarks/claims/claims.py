@@ -43,10 +43,15 @@ def parser(description: str | None, name: str, minutes: float | None) -> argpars
     found.add_argument("--figure", type=Path, metavar="FILE", default=figure, help=f"what is drawn ({shown(figure)})")
     if minutes is not None:
         found.add_argument("--minutes", type=float, default=minutes, help=f"of each training ({minutes:g})")
-        found.add_argument(
-            "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any key of a recipe"
-        )
+        settable(found)
     return found
+
+
+def settable(parser: argparse.ArgumentParser) -> None:
+    """The option for any key of the recipes that a script trains by."""
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any key of a recipe"
+    )
 
 
 def ended(main: Callable[[], None]) -> int:

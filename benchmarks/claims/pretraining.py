@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--task", choices=TASKS, default="trec", help="what is learned (trec)")
     parser.add_argument("--labels", default=",".join(LABELS), help="how many, or all")
     parser.add_argument("--steps", type=int, default=600, help="of each training (600)")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any key")
+    claims.settable(parser)
     options = parser.parse_args()
     if not claims.finished(options.run):
         raise claims.Refused(f"{options.run} is no finished run; make one by recipes/english-masked.toml")

@@ -55,7 +55,7 @@ LANGUAGES = {
 def main() -> None:
     parser = claims.parser(__doc__, "sigmorphon", None)
     parser.add_argument("--minutes", type=float, help="of each training (as its recipe says)")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any key")
+    claims.settable(parser)
     parser.add_argument("--only", default=",".join(LANGUAGES), metavar="A,B,…", help=f"of {', '.join(LANGUAGES)}")
     parser.add_argument("--seeds", default="1", metavar="A,B,…", help="a model for each, and all of them together (1)")
     options = parser.parse_args()

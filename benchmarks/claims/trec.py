@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=10, help="parts, each asked once (10)")
     parser.add_argument("--only", default=",".join(WAYS), help=f"of {','.join(WAYS)}")
     parser.add_argument("--seeds", default="1", metavar="A,B,…", help="a model for each, and all of them together (1)")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any key")
+    claims.settable(parser)
     options = parser.parse_args()
     ways, seeds = options.only.split(","), options.seeds.split(",")
     for way in ways:
