@@ -62,7 +62,7 @@ def evaluate(
 
     check_options(context, run, options.EVALUATE)
     check_translates(run, *(ensemble or ()), *(() if against is None else (against,)))
-    one = other_model(run, device)
+    one = other_model(run, ensemble, device)
     if isinstance(one, CaptionModel):
         if data is None or source is not None or target is not None:
             raise UsageError('give --data FILE.jsonl, with lines such as {"image": "…", "captions": ["…", "…"]}')
@@ -72,7 +72,7 @@ def evaluate(
         say_report(captions, as_json)
         return
     if one is not None:
-        beside = {} if against is None else {"against": type(one).load(against, device)}
+        beside = {} if against is None else {"against": one.load(against, device)}
         print(one.evaluated(source, target, data, as_json, **beside))
         return
     pairs = evaluation_pairs(source, target, data)

@@ -39,12 +39,16 @@ def demo_file(text: str) -> bool:
     return False
 
 
-def other_model(run: Path, device: str) -> Any:
-    """The model of a run that does not translate; None for one that does."""
+def other_model(run: Path, others: list[Path] | None, device: str) -> Any:
+    """The model of a run that does not translate, or of several that answer together; None for one that does."""
+    from regard.run.classification import together
     from regard.run.folder import RunFolder
     from regard.run.loading import load
 
-    return None if RunFolder(run).read_recipe().task == "translation" else load(run, device)
+    if RunFolder(run).read_recipe().task == "translation":
+        return None
+    first = load(run, device)
+    return together([first, *(type(first).load(each, device) for each in others)]) if others else first
 
 
 def together(run: Path, others: list[Path] | None, device: str) -> Any:

@@ -17,13 +17,15 @@ DRAWING = (*SEARCHING, "language-model")
 SAMPLING, RANKING = ("temperature", "top_k", "top_p", "seed"), ("beam", "length_penalty")
 LAYERED = (*DRAWING, "masked-language-model", "forecasting")
 PICTURES = "classification of pictures"  # which has options that the one of texts does not have
+TOGETHER = ("translation", "classification", PICTURES)  # of which several models make one
 
 PREDICT: Tasks = {
     **dict.fromkeys(("beam", "nbest", "length_penalty", "prefix", "attention"), SEARCHING),
     **dict.fromkeys(("sample", *SAMPLING, "no_repeat_ngram"), DRAWING),
     "max_tokens": ("captioning", "language-model"),
     "stream": ("translation", "language-model"),
-    **dict.fromkeys(("ensemble", "tree", "min_length_ratio", "max_length_ratio", "unknown"), ("translation",)),
+    "ensemble": TOGETHER,
+    **dict.fromkeys(("tree", "min_length_ratio", "max_length_ratio", "unknown"), ("translation",)),
 }
 SHOW: Tasks = {
     "beam": SEARCHING,
@@ -32,14 +34,14 @@ SHOW: Tasks = {
     "html": (*LAYERED, "classification", PICTURES, "visual-question", "autoencoder"),
     "png": ("captioning", "forecasting", "visual-question", PICTURES, "autoencoder"),
     "nearest": ("translation",),
-    "ensemble": ("translation",),
+    "ensemble": TOGETHER,
 }
 EVALUATE: Tasks = {
     "against": (*DRAWING, "classification", PICTURES, "visual-question", "forecasting"),
     "beam": SEARCHING,
     "lowercase": ("translation",),
     "tokenize": ("translation",),
-    "ensemble": ("translation",),
+    "ensemble": TOGETHER,
     "split": ("captioning",),
 }
 # What there is to say beyond leaving it out.

@@ -95,7 +95,7 @@ def predict(
     drawing = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     sampling = {name: value for name, value in drawing.items() if value is not None} if sample else None
     searching = {"sampling": sampling, "length_penalty": length_penalty, "no_repeat_ngram": no_repeat_ngram}
-    other = other_model(folder, device)
+    other = other_model(folder, ensemble, device)
     if isinstance(other, CaptionModel):
         how = other.search(beam=beam, count=nbest, max_length=max_tokens, **searching)
         places: dict[Path, str] = {}
@@ -144,13 +144,13 @@ def _lines(file: str, texts: list[str] | None, run: Path) -> Iterator[str]:
 
 def _say_others(model: Any, lines: Iterator[str], file: str, jsonl: bool, drawing: dict[str, Any]) -> None:
     """What a model says that neither translates nor describes pictures, each in its own way."""
-    from regard.run.classification import ClassifierModel, PictureClassifier
+    from regard.run.classification import PictureClassifier, TextClassifier
     from regard.run.forecasting.model import ForecastModel
     from regard.run.language.causal import LanguageModel
     from regard.run.questions.model import QuestionModel
 
     chosen: dict[str, Any] = {"how": model.how(**drawing)} if isinstance(model, LanguageModel) else {}
-    if isinstance(model, ClassifierModel | PictureClassifier | ForecastModel | QuestionModel):
+    if isinstance(model, TextClassifier | PictureClassifier | ForecastModel | QuestionModel):
         chosen["name"] = "standard input" if file == "-" else file
     for said in model.said(lines, jsonl=jsonl, **chosen):
         print(said, flush=False)

@@ -69,7 +69,7 @@ def show(
         check_png(png, _picture_in(sentence))
     if html is not None and png is not None and html.resolve() == png.resolve():
         raise UsageError(f"--html and --png both name {png}: name two files")
-    other = other_model(folder, device)
+    other = other_model(folder, ensemble, device)
     if isinstance(other, CaptionModel):
         show_caption(other, sentence, beam, html, png, layer, head)
         return

@@ -114,6 +114,23 @@ def predict(
     return [each for each in found if each is not None]
 
 
+def together(answers: Sequence[Sequence[Prediction]]) -> list[Prediction]:
+    """What several models say as one of the same items: the mean of their probabilities, in the order of the first's
+    classes. Each knows the same ones."""
+    found = []
+    for each in zip(*answers, strict=True):
+        labels = each[0].labels
+        known = [{name: i for i, name in enumerate(one.labels.names)} for one in each]
+        rows = [one.probabilities[[ids[name] for name in labels.names]] for one, ids in zip(each, known, strict=True)]
+        found.append(_answer(np.mean(rows, axis=0), labels))
+    return found
+
+
+def _answer(probabilities: Float[np.ndarray, " C"], labels: Labels) -> Prediction:
+    best = int(probabilities.argmax())
+    return Prediction(labels.names[best], float(probabilities[best]), probabilities, labels)
+
+
 def predict_pictures(
     model: Classifier, labels: Labels, pictures: UInt8[np.ndarray, "N H W C"], *, batch: int = 256
 ) -> list[Prediction]:
@@ -126,8 +143,7 @@ def _predictions(model: Model, labels: Labels, batch: Labelled) -> Iterable[Pred
         # Rounded once at the end, the probabilities of a thousand classes still sum to 1.
         rows = model.probabilities(model(batch).double()).cpu().numpy()
     for probabilities in rows:
-        best = int(probabilities.argmax())
-        yield Prediction(labels.names[best], float(probabilities[best]), probabilities, labels)
+        yield _answer(probabilities, labels)
 
 
 def look(

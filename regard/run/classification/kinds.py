@@ -10,7 +10,7 @@ from rich.console import Console
 from regard.config.classification import ClassificationRecipe
 from regard.run.classification.model import ClassifierModel
 from regard.run.classification.picture_job import PictureClassificationJob
-from regard.run.classification.picture_model import PictureClassifier
+from regard.run.classification.picture_model import PictureClassifierModel
 from regard.run.classification.text_job import ClassificationJob
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
@@ -30,8 +30,8 @@ def begin(
     return job.begin(tree, folder, console, origin, resume)
 
 
-def load(run: str | Path, device: str = "auto") -> ClassifierModel | PictureClassifier:
+def load(run: str | Path, device: str = "auto") -> ClassifierModel | PictureClassifierModel:
     """The model in a run folder. UsageError says what is missing or broken."""
     recipe = RunFolder(Path(run)).read_recipe()
     pictures = isinstance(recipe, ClassificationRecipe) and recipe.reads_pictures
-    return (PictureClassifier if pictures else ClassifierModel).load(run, device)
+    return (PictureClassifierModel if pictures else ClassifierModel).load(run, device)

@@ -21,7 +21,7 @@ from regard.run.beginning import make, with_precision
 from regard.run.classification.data import labels_of
 from regard.run.classification.job import ClassifierTraining, recipe_for
 from regard.run.classification.picture_data import PictureData, picture_data
-from regard.run.classification.picture_model import PictureClassifier
+from regard.run.classification.picture_model import PictureClassifierModel
 from regard.run.classification.reporting import scored
 from regard.run.corpus import Tree
 from regard.run.folder import RunFolder
@@ -36,7 +36,7 @@ class PictureClassificationJob(ClassifierTraining):
     batches: LabelledPictureBatches
     valid: LabelledPictureBatches
     data: PictureData
-    finished: PictureClassifier
+    finished: PictureClassifierModel
     folder: RunFolder
     items: int
     what: str = "pictures"
@@ -72,7 +72,7 @@ class PictureClassificationJob(ClassifierTraining):
             LabelledPictureBatches(data.images, answers[0], training.batch, recipe.seed),
             LabelledPictureBatches(data.valid_images, answers[1], 4 * training.batch, 0, shuffle=False),
             data,
-            PictureClassifier(network, labels, recipe, folder.path.name),
+            PictureClassifierModel(network, labels, recipe, folder.path.name),
             folder,
             len(data.train),
         )
