@@ -10,12 +10,15 @@ import shutil
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
 from rich.cells import cell_len, split_graphemes
 
 from regard.errors import UsageError
 from regard.view.attention_map import AttentionMap
 
 SHADES = ((0.05, "░"), (0.25, "▒"), (0.5, "▓"), (0.75, "█"))
+_FINER = 5  # times, for a map whose rows are spread so widely that most would have no shade
 _COLOURS = {"░": (92, 122, 178), "▒": (74, 124, 214), "▓": (52, 130, 240), "█": (38, 142, 255)}
 # Most cells of a row's label, of a shortened header and of a narrow column; most lines of an upright header.
 _LABEL, _SHORT, _NARROW, _UPRIGHT = 20, 8, 2, 12
@@ -34,7 +37,8 @@ def draw(
     head: int | None = None,
     words: bool = True,
 ) -> str:
-    """The map as lines of text, none wider than `width` cells (None: the terminal's), with a legend of shades.
+    """The map as lines of text, none wider than `width` cells (None: the terminal's), with a legend of shades. They stand for
+    smaller weights where most rows would have none, as the mean of many heads has over a long sentence.
 
     Averaged over layers and heads but for the one chosen (from 0). Source words stand above their columns; where
     they do not all fit side by side they stand upright, a character a line, and where that does not fit either the
@@ -55,14 +59,15 @@ def draw(
     margin = max(cell_len(label) for label in labels)
     widths, headers = _columns(source, width - margin - 1)
     drawn: list[str] = []
+    finer = _finer(weights)
     for block in _blocks(widths, width - margin - 1):
         if drawn:
             drawn.append("")
         drawn += [(" " * (margin + 1) + "".join(line)).rstrip() for line in zip(*headers[block], strict=True)]
-        for label, row in zip(labels, weights, strict=True):
+        for label, row in zip(labels, weights * finer, strict=True):
             cells = "".join(_cell(weight, size, color) for weight, size in zip(row[block], widths[block], strict=True))
             drawn.append(f"{' ' * (margin - cell_len(label))}{_isolated(label)} {cells.rstrip()}")
-    return "\n".join([*drawn, "", _legend(width, color)])
+    return "\n".join([*drawn, "", _legend(width, color, finer)])
 
 
 def lines(map: AttentionMap, *, layer: int | None = None, head: int | None = None) -> str:
@@ -81,13 +86,27 @@ def lines(map: AttentionMap, *, layer: int | None = None, head: int | None = Non
     )
 
 
-def shades_told(color: bool = False) -> list[str]:
+def shades_told(color: bool = False, finer: int = 1) -> list[str]:
     """What each shade stands for, an entry a shade."""
-    return [f"· <{SHADES[0][0]:.2f}", *(f"{_paint(shade, color)} ≥{least:.2f}" for least, shade in SHADES)]
+    told = [(f"{least / finer:.2f}" if finer <= _FINER else f"{least / finer:.3g}", shade) for least, shade in SHADES]
+    return [f"· <{told[0][0]}", *(f"{_paint(shade, color)} ≥{least}" for least, shade in told)]
 
 
-def _legend(width: int, color: bool) -> str:
-    return ("  " if width >= 44 else " ").join(shades_told(color))
+def _finer(weights: Float[np.ndarray, "T S"]) -> int:
+    """How many times smaller weights have to be drawn until every second row that looks anywhere has a shade."""
+    largest = weights.max(axis=1)
+    typical = float(np.median(largest[largest > 0])) if (largest > 0).any() else 1.0
+    finer = 1
+    while typical * finer < SHADES[0][0]:
+        finer *= _FINER
+    return finer
+
+
+def _legend(width: int, color: bool, finer: int) -> str:
+    told = shades_told(color, finer)
+    if finer <= _FINER:
+        return ("  " if width >= 44 else " ").join(told)
+    return "\n".join((" ".join(told[:3]), " ".join(told[3:])))  # numbers of more digits
 
 
 def _blocks(widths: Sequence[int], room: int) -> list[slice]:

@@ -53,6 +53,28 @@ def test_shades_say_how_much() -> None:
     assert drawn[-1].split() == ["·", "<0.05", "░", "≥0.05", "▒", "≥0.25", "▓", "≥0.50", "█", "≥0.75"]
 
 
+def test_rows_spread_over_many_words_have_shades_too() -> None:
+    """Of 60 words each has 0.0133 but the first, which has 0.2 or more: most rows would be dots."""
+    words = [f"w{i}" for i in range(60)]
+    weights = np.full((1, 1, 4, 60), 0.8 / 60)
+    weights[0, 0, :3, 1] = 0.04
+    weights[0, 0, 3, 0] = 0.2
+    drawn = draw(AttentionMap.of_words(weights, words, list("abcd")), width=300).split("\n")
+    rows = [re.sub(r"(.)\1+", r"\1", line).split() for line in drawn[1:5]]
+    assert [row[1:4] for row in rows] == [["░", "░", "░"]] * 3 + [["█", "░", "░"]]
+    assert drawn[-1].split() == ["·", "<0.01", "░", "≥0.01", "▒", "≥0.05", "▓", "≥0.10", "█", "≥0.15"]
+    # One row of four that looks nowhere in particular is left as it is, and so is a word that looks at nothing.
+    weights[0, 0, :3, 1] = 0.3
+    weights[0, 0, 3] = 0.0
+    assert "≥0.75" in draw(AttentionMap.of_words(weights, words, list("abcd")), width=300)
+    # However thin: a thousand words in narrow columns, and the legend is no wider than asked.
+    thin = AttentionMap.of_words(np.full((1, 1, 1, 1000), 0.001), ["x"] * 1000, ["y"])
+    lines_of = draw(thin, width=40).split("\n")
+    assert "·" not in lines_of[1] and "≥0.0004" in lines_of[-2] and max(map(cell_len, lines_of)) <= 40
+    nothing = AttentionMap.of_words(np.zeros((1, 1, 1, 2)), ["x", "z"], ["y"])
+    assert "≥0.75" in draw(nothing, width=40)
+
+
 def test_what_is_drawn_follows_the_weights() -> None:
     """Two maps that differ in nothing but a weight differ in that cell."""
     words = ["one", "two"]
