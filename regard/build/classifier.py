@@ -25,6 +25,7 @@ from regard.models.classifier import (
     PlaceEncoder,
     QueryPooling,
 )
+from regard.models.convolutional import ConvolutionalEncoder
 
 
 def classifier(part: ClassifierPart, vocabulary: int, classes: int) -> Classifier | HierarchicalClassifier:
@@ -90,6 +91,10 @@ def _encoder(part: ClassifierPart, vocabulary: int) -> tuple[nn.Module, int]:
             size, blocks = part.embedding, _blocks(part, part.layers)
             embedding = Embedding(vocabulary, size, math.sqrt(size))
             return TransformerEncoder(embedding, Sinusoidal(size), blocks, dropout=part.dropout, pre_norm=True), size
+        case "convolutional":
+            embedding = Embedding(vocabulary, part.embedding)
+            encoder = ConvolutionalEncoder(embedding, part.windows, part.filters, dropout=part.dropout)
+            return encoder, encoder.output_dim
         case "grid":
             raise ValueError("a grid reads pictures: see picture_classifier")
         case never:

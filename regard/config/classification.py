@@ -24,8 +24,9 @@ GROUPS = 8  # of the group norms in a convolutional grid
 # Keys that speak of texts alone, and of pictures alone.
 DATA_OF_TEXTS = ("source", "target", "valid_source", "valid_target", "tokenizer", "vocabulary", "max_length")
 DATA_OF_PICTURES = ("height", "width", "channels", "fit")
+CONVOLUTIONAL = ("windows", "filters")
 MODEL_OF_TEXTS = (
-    "cell", "hidden", "layers", "longest_sentence", "word_dropout", "pretrained", "vectors", "frozen_epochs", "stack",
+    "cell", "hidden", "layers", *CONVOLUTIONAL, "longest_sentence", "word_dropout", "pretrained", "vectors", "frozen_epochs", "stack",
     "context",
 )  # fmt: skip
 MODEL_OF_PICTURES = ("widths", "blocks", "grid_layers")
@@ -71,7 +72,8 @@ class LabelledDataPart(Part):
 
 class ClassifierPart(Part):
     """An encoder, a pooling, an output layer. `hidden` is one direction of a recurrent encoder; a Transformer has
-    `embedding` features throughout, `heads` and `feed_forward`. `hops` are the looks of the self-attentive and query
+    `embedding` features throughout, `heads` and `feed_forward`; a convolutional one has `filters` over each size of `windows`,
+    in words (Kim 2014). `hops` are the looks of the self-attentive and query
     poolings, which `penalty` keeps apart (Lin et al. 2017). The hierarchical pooling reads words and then sentences, of
     `longest_sentence` tokens at most, each with a recurrent network of its own (Yang et al. 2016).
 
@@ -84,13 +86,15 @@ class ClassifierPart(Part):
     without the other one.
     """
 
-    encoder: Literal["recurrent", "transformer", "grid"] = "recurrent"
+    encoder: Literal["recurrent", "transformer", "convolutional", "grid"] = "recurrent"
     cell: Literal["rnn", "gru", "lstm"] = "gru"
     embedding: PositiveInt = 128
     hidden: PositiveInt = 96
     layers: PositiveInt = 1
     heads: PositiveInt = 4
     feed_forward: PositiveInt = 256
+    windows: tuple[PositiveInt, ...] = (3, 4, 5)
+    filters: PositiveInt = 100
     pooling: PoolingName = "max+self-attentive"
     hops: PositiveInt = 4
     longest_sentence: PositiveInt = 64
@@ -142,6 +146,8 @@ class ClassifierPart(Part):
         if self.pretrained is None and (self.stack is not None or self.context is not None):
             raise ValueError("stack and context follow from the run that pretrained names: leave them out")
         one_beginning(self.pretrained, vectors=self.vectors)
+        if not self.windows:
+            raise ValueError("windows is empty: say over how many words filters go, such as [3, 4, 5]")
         own = self.pretrained is None and self.encoder == "transformer"
         if own and self.embedding % self.heads:
             raise ValueError(f"embedding = {self.embedding} cannot be shared out evenly among heads = {self.heads}")
@@ -234,8 +240,9 @@ class ClassificationRecipe(RecipeBase):
         foreign = {"data": (*DATA_OF_PICTURES,), "model": MODEL_OF_PICTURES, "training": ("batch",)}
         if self.reads_pictures:
             foreign = {"data": DATA_OF_TEXTS, "model": MODEL_OF_TEXTS, "training": ("batch_tokens",)}
-        elif self.model.pooling != "hierarchical":
-            foreign["model"] = (*MODEL_OF_PICTURES, "longest_sentence")
+        else:
+            foreign["model"] += () if self.model.pooling == "hierarchical" else ("longest_sentence",)
+            foreign["model"] += () if self.model.encoder == "convolutional" else CONVOLUTIONAL
         return {
             key: {k: v for k, v in value.items() if k not in foreign[key]} if key in foreign else value
             for key, value in tree.items()

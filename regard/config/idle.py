@@ -40,7 +40,7 @@ HANGING: dict[type[Part], tuple[Hanging, ...]] = {
     ForecasterPart: (Hanging(BLOCKS, lambda p: p.kind == "transformer", lambda p: f'kind = "{p.kind}"'),),
     ClassifierPart: (
         Hanging(
-            ("encoder", "cell", "embedding", "hidden", "layers", *BLOCKS, "dropout"),
+            ("encoder", "cell", "embedding", "hidden", "layers", *BLOCKS, "windows", "filters", "dropout"),
             lambda p: p.pretrained is None,
             lambda p: "pretrained, whose encoder it is",
         ),
@@ -53,6 +53,16 @@ HANGING: dict[type[Part], tuple[Hanging, ...]] = {
             BLOCKS,
             lambda p: p.encoder == "transformer" or p.grid_layers or p.pretrained is not None,
             lambda p: f'encoder = "{p.encoder}"' + (" and grid_layers = 0" if p.encoder == "grid" else ""),
+        ),
+        Hanging(
+            ("windows", "filters"),
+            lambda p: p.encoder == "convolutional" or p.pretrained is not None,
+            lambda p: f'encoder = "{p.encoder}"',
+        ),
+        Hanging(
+            ("layers",),
+            lambda p: p.encoder != "convolutional" or p.pretrained is not None,
+            lambda p: f'encoder = "{p.encoder}"',
         ),
         Hanging(
             ("hops",),

@@ -70,6 +70,13 @@ def test_older_runs_load_and_runs_of_texts_say_nothing_of_pictures() -> None:
     assert recipe_of(again, "r.toml", ClassificationRecipe) == found
 
 
+def test_a_convolutional_encoder_keeps_its_windows() -> None:
+    found = recipe(model={"encoder": "convolutional", "windows": [2, 5], "filters": 7})
+    again = tomllib.loads(write_toml(found.model_dump(mode="json")))
+    assert again["model"]["windows"] == [2, 5] and again["model"]["filters"] == 7
+    assert recipe_of(again, "r.toml", ClassificationRecipe) == found
+
+
 def test_a_run_of_pictures_says_nothing_of_texts() -> None:
     found = recipe(model={"encoder": "grid", "widths": [16, 32]}, data={"data": "a.npz"})
     again = tomllib.loads(write_toml(found.model_dump(mode="json")))
@@ -96,6 +103,9 @@ GRID = {"encoder": "grid"}
         ({"model": {**GRID, "word_dropout": 0.0}}, "word_dropout is of texts"),
         ({"model": {**GRID, "pretrained": "runs/x"}}, "pretrained is of texts"),
         ({"model": {**GRID, "pooling": "hierarchical"}}, "pictures have none"),
+        ({"model": {**GRID, "windows": [3]}}, "windows is of texts"),
+        ({"model": {"encoder": "convolutional", "windows": []}}, "windows is empty"),
+        ({"model": {"encoder": "convolutional", "pooling": "hierarchical"}}, "does not go with it"),
         ({"model": {**GRID, "widths": []}}, "widths is empty"),
         ({"model": {**GRID, "widths": [12]}}, "no multiple of 8"),
         ({"model": {**GRID, "embedding": 30}}, "multiple of 4"),

@@ -14,7 +14,7 @@ from regard.build.visual_question import visual_question
 from regard.cli import main
 from regard.config import recipe_of
 from regard.config.captioning import CaptioningRecipe
-from regard.config.classification import ClassificationRecipe, ClassifierPart
+from regard.config.classification import CONVOLUTIONAL, MODEL_OF_TEXTS, ClassificationRecipe, ClassifierPart
 from regard.config.forecasting import ForecastingRecipe
 from regard.config.idle import idle_keys
 from regard.config.recipe import RecipeBase
@@ -96,7 +96,7 @@ SMALL = {
 }
 OTHER = {
     "heads": 2, "feed_forward": 24, "cell": "lstm", "hidden": 28, "embedding": 24, "gate": False, "hops": 3,
-    "question_layers": 2, "fusion_layers": 3, "slots": 1,
+    "question_layers": 2, "fusion_layers": 3, "slots": 1, "layers": 3, "windows": [2], "filters": 7,
 }  # fmt: skip
 
 
@@ -123,11 +123,12 @@ def parts_of(network: Any) -> list[Any]:
     [
         ("forecasting", {"kind": "recurrent"}, {"heads", "feed_forward"}),
         ("forecasting", {}, set()),
-        ("classification", {}, {"heads", "feed_forward"}),
-        ("classification", {"encoder": "transformer"}, {"cell", "hidden"}),
-        ("classification", {"pooling": "max"}, {"heads", "feed_forward", "hops"}),
-        ("classification", {"pooling": "query"}, {"heads", "feed_forward"}),
-        ("classification", {"pooling": "hierarchical"}, {"heads", "feed_forward", "hops"}),
+        ("classification", {}, {"heads", "feed_forward", *CONVOLUTIONAL}),
+        ("classification", {"encoder": "transformer"}, {"cell", "hidden", *CONVOLUTIONAL}),
+        ("classification", {"encoder": "convolutional"}, {"cell", "hidden", "layers", "heads", "feed_forward"}),
+        ("classification", {"pooling": "max"}, {"heads", "feed_forward", "hops", *CONVOLUTIONAL}),
+        ("classification", {"pooling": "query"}, {"heads", "feed_forward", *CONVOLUTIONAL}),
+        ("classification", {"pooling": "hierarchical"}, {"heads", "feed_forward", "hops", *CONVOLUTIONAL}),
         ("classification", {"encoder": "grid"}, {"heads", "feed_forward"}),
         ("classification", {"encoder": "grid", "grid_layers": 1}, set()),
         ("captioning", {}, {"heads", "feed_forward"}),
@@ -154,7 +155,7 @@ def test_a_key_is_idle_where_the_network_is_the_same_without_it(
     for key, value in OTHER.items():
         if key not in type(kind.model_fields["model"].default).model_fields:
             continue
-        if model.get("encoder") == "grid" and key in ("cell", "hidden"):
+        if model.get("encoder") == "grid" and key in MODEL_OF_TEXTS:
             continue  # which are refused
         tree = {"model": model | {key: value}}
         recipe = recipe_of(tree, "a test", kind)

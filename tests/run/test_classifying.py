@@ -175,7 +175,7 @@ def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("pooling", ["attentive", "self-attentive", "query", "mean", "max", "max+self-attentive"])
-@pytest.mark.parametrize("encoder", ["recurrent", "transformer"])
+@pytest.mark.parametrize("encoder", ["recurrent", "transformer", "convolutional"])
 def test_every_pooling_of_every_encoder_can_be_built(pooling: str, encoder: str) -> None:
     from regard.batch import EOS, rectangle
     from regard.build.classifier import classifier
