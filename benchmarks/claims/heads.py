@@ -2,7 +2,7 @@
 
     python benchmarks/claims/heads.py [--minutes 20] [--runs 1=RUN 2=RUN …]
 
-Spelling to pronunciation on CMUdict (recipes/cmudict.toml), 3 + 3 layers of 128 features: heads divide the features, so
+Spelling to pronunciation on CMUdict (recipes/cmudict-transformer.toml), 3 + 3 layers of 128 features: heads divide the features, so
 that every network has as many parameters. Runs that differ in anything but their heads are refused.
 """
 
@@ -56,7 +56,7 @@ def trained(options: argparse.Namespace, heads: str, train: Path, dev: Path, bef
         values["training.precision"] = recipe(before[0])["training"]["precision"]
     own = [word for text in options.settings for word in ("--set", text)]
     words = [
-        claims.ROOT / "recipes" / "cmudict.toml",
+        claims.ROOT / "recipes" / "cmudict-transformer.toml",
         "--data",
         train,
         "--valid-data",

@@ -1,11 +1,13 @@
 """How well are the kinds of questions of TREC-6 told, where the test set of the papers is not at hand?
 
-    python benchmarks/claims/trec.py --run runs/english-masked [--folds 10] [--only cnn,recurrent,pretrained] [--seeds 1,2,3]
+    python benchmarks/claims/trec.py [--only cnn,recurrent,convolutional,pretrained] [--run runs/english-masked] [--folds 10]
+        [--seeds 1,2,3] [--vectors english.vec]
 
 Each tenth of the training questions is asked once, by models that learned from the other nine; of these every model keeps a
 tenth for itself, to choose its snapshot. `cnn` is CNN-rand of Kim (2014) by its paper, which has 91.2 on the test set, so
-that others can be placed beside it; `recurrent` is recipes/clinc150.toml, `pretrained` recipes/clinc150-pretrained.toml on
-a run of recipes/english-masked.toml. With several seeds the mean of their probabilities answers too.
+that others can be placed beside it; `convolutional` is recipes/trec.toml, `recurrent` the same with a GRU, both of which
+--vectors lets begin with vectors of words, and `pretrained` recipes/clinc150-pretrained.toml on a run of
+recipes/english-masked.toml. With several seeds, and with several of Regard's models, the mean of their probabilities answers too.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from pretraining import Items, items_of, write
 
 WAYS = {
     "cnn": "CNN-rand (Kim 2014), vectors of its own",
-    "recurrent": "GRU with attention pooling, from scratch",
+    "recurrent": "GRU with attention pooling",
+    "convolutional": "convolutions with attention pooling",
     "pretrained": "Transformer that has read English before",
 }
+RECIPES = {"recurrent": "trec.toml", "convolutional": "trec.toml", "pretrained": "clinc150-pretrained.toml"}
+GRU = {"data.vocabulary": 4000, "model.encoder": "recurrent", "model.embedding": 160, "model.word_dropout": 0.15}
 Answers = list[dict[str, float]]  # the probability of each class, for each question
 
 
@@ -36,6 +41,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=10, help="parts, each asked once (10)")
     parser.add_argument("--only", default=",".join(WAYS), help=f"of {','.join(WAYS)}")
     parser.add_argument("--seeds", default="1", metavar="A,B,…", help="a model for each, and all of them together (1)")
+    parser.add_argument(
+        "--vectors", type=Path, metavar="FILE", help="vectors of words to begin with (recipes/vectors.py)"
+    )
     claims.settable(parser)
     options = parser.parse_args()
     ways, seeds = options.only.split(","), options.seeds.split(",")
@@ -51,17 +59,19 @@ def main() -> None:
     options.task = "trec"
     learned, kept = items_of(options)
     items = [*kept, *learned]
-    rows = []
+    truth = [label for fold in range(options.folds) for _, label in asked_in(items, fold, options.folds)]
+    rows: list[list[str]] = []
+    own: list[Answers] = []
     for way in ways:
         found = {seed: [answers(options, items, fold, way, seed) for fold in range(options.folds)] for seed in seeds}
-        truth = [label for fold in range(options.folds) for _, label in asked_in(items, fold, options.folds)]
         single = [[answer for fold in folds for answer in fold] for folds in found.values()]
         for seed, said in zip(seeds, single, strict=True):
             rows.append([WAYS[way], seed, *scores(said, truth)])
         if len(single) > 1:
-            rows.append(
-                [WAYS[way], "all together", *scores([together(each) for each in zip(*single, strict=True)], truth)]
-            )
+            rows.append([WAYS[way], "all together", *scores(together(single), truth)])
+        own += [] if way == "cnn" else single
+    if len({*ways} - {"cnn"}) > 1:
+        rows.append(["all of Regard's", "all together", *scores(together(own), truth)])
     facts = [
         f"{len(items):,} different questions in {options.folds} parts; each part was asked of models that saw nothing of it.",
         "[low, high]: 95 % bootstrap confidence.",
@@ -80,20 +90,35 @@ def answers(options: argparse.Namespace, items: Items, fold: int, way: str, seed
     place = options.out / f"{way}-{fold}-{seed}"
     if way == "cnn":
         return convolutional(train, asked, int(seed), place.with_suffix(".json"))
-    begun = claims.setting({"model.pretrained": str(options.run.resolve())}) if way == "pretrained" else []
-    recipe = claims.ROOT / "recipes" / ("clinc150-pretrained.toml" if begun else "clinc150.toml")
+    begun: dict[str, object] = {**GRU} if way == "recurrent" else {}
+    if way == "pretrained":
+        begun["model.pretrained"] = options.run.resolve()
+    elif options.vectors is not None:
+        begun |= {"model.vectors": options.vectors.resolve(), "model.embedding": width(options.vectors)}
+    recipe = claims.ROOT / "recipes" / RECIPES[way]
     table = write(options.out / f"train-{fold}.tsv", train)
     texts = options.out / f"asked-{fold}.txt"
     texts.write_text("".join(f"{text}\n" for text, _ in asked), encoding="utf-8")
     own = [word for each in options.settings for word in ("--set", each)]
-    run = claims.trained(place, recipe, "--data", table, *begun, "--set", f"seed={seed}", *own)
+    run = claims.trained(place, recipe, "--data", table, *claims.setting(begun), "--set", f"seed={seed}", *own)
     said = claims.kept(place.with_suffix(".jsonl"), [run], "predict", run, texts, "--jsonl")
     return [json.loads(line)["top"] for line in said.splitlines()]  # the five likeliest of six classes
 
 
-def together(each: Sequence[dict[str, float]]) -> dict[str, float]:
-    labels = {label for one in each for label in one}
-    return {label: sum(one.get(label, 0.0) for one in each) / len(each) for label in sorted(labels)}
+def together(models: Sequence[Answers]) -> Answers:
+    """The mean of what several models say of the same questions."""
+    found = []
+    for each in zip(*models, strict=True):
+        labels = sorted({label for one in each for label in one})
+        found.append({label: sum(one.get(label, 0.0) for one in each) / len(each) for label in labels})
+    return found
+
+
+def width(vectors: Path) -> int:
+    """How many numbers a line of vectors has behind its word."""
+    with vectors.open(encoding="utf-8") as file:
+        first, second = (file.readline().split() for _ in range(2))
+    return int(first[1]) if len(first) == 2 else len(second) - 1
 
 
 def scores(said: Answers, truth: Sequence[str]) -> list[str]:
