@@ -25,6 +25,7 @@ class ConvolutionalEncoder(nn.Module):
         if not windows or min(windows) < 1:
             raise ValueError(f"windows are one size or more of at least a word each, not {list(windows)}")
         self.embedding = embedding
+        self.windows = tuple(windows)
         self.filters = nn.ModuleList(nn.Conv1d(embedding.dim, filters, size) for size in windows)
         self.dropout = Dropout(dropout)
         self.output_dim = filters * len(windows)
@@ -32,8 +33,8 @@ class ConvolutionalEncoder(nn.Module):
     def forward(self, source: Int[Tensor, "B S"], lengths: Int[Tensor, " B"]) -> Memory:
         real = within(lengths, source.shape[1])
         x = self.dropout(self.embedding(source)).masked_fill(~real[..., None], 0.0).transpose(1, 2)
-        found = []
-        for layer in self.filters:
-            [size] = layer.kernel_size  # type: ignore[union-attr, misc]
-            found.append(layer(pad(x, ((size - 1) // 2, size // 2))).relu())
+        found = [
+            layer(pad(x, ((size - 1) // 2, size // 2))).relu()
+            for size, layer in zip(self.windows, self.filters, strict=True)
+        ]
         return Memory(torch.cat(found, dim=1).transpose(1, 2), lengths, source)

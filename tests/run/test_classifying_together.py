@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,20 @@ def test_each_shows_what_it_looked_at(runs: Path, tmp_path: Path, capsys: pytest
     command = ["show", str(runs / "words"), "a soup. b", *others(runs, "sentences")]
     assert main([*command, "--html", str(page)]) == 0
     out = capsys.readouterr().out
-    before, words, sentences = out.split("words:\n")[0], out.split("words:\n")[1], out.split("sentences:\n")[1]
-    assert before.count("%") == 3 and "look 1" in words.split("sentences:")[0]
-    assert "1. a soup." in sentences and "2. b" in sentences and "the text" in sentences
-    assert page.read_text(encoding="ascii").count("\\u2013 words") == 1
+    models = {name: regard.load(runs / name) for name in ("words", "sentences")}
+    own = {name: model.predict(["a soup. b"])[0] for name, model in models.items()}
+    both = together(list(models.values())).predict(["a soup. b"])[0]
+    head = {name: f"{name}: {found.label} {found.probability:.1%}\n" for name, found in own.items()}
+    before, rest = out.split(head["words"])
+    words, sentences = rest.split(head["sentences"])
+    assert before.split()[:2] == [f"{both.probability:.1%}", both.label] and before.count("%") == 3
+    assert "look 1" in words and "1. a soup." in sentences and "2. b" in sentences and "the text" in sentences
+    # On the page each says what it says alone, and the title what they say together.
+    written = page.read_text(encoding="ascii")
+    said = re.findall(r'"output":"(.*?)"', written)
+    assert [each.split(",")[0] for each in said] == [f"{f.label} {f.probability:.1%}" for f in own.values()]
+    assert re.findall(r'"label":"(.*?)"', written) == ["words", "sentences"]
+    assert f"<title>words + sentences: {both.label} {both.probability:.1%}</title>" in written
 
 
 def test_pictures_of_different_sizes(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class TextEnsemble(TextClassifier):
 
     def seen(self, text: str) -> list[Seen]:
         return [
-            Seen(each.attention, each.heading, name)
+            replace(each, of=name)
             for name, model in zip(self.names, self.models, strict=True)
             for each in model.seen(text)
         ]

@@ -82,7 +82,8 @@ class ClassifierModel(TextClassifier):
         )
 
     def seen(self, text: str) -> list[Seen]:
-        return [Seen(self.attention(text), tuple(self._sentences(text)))]
+        [found] = self.predict([text])
+        return [Seen(found, self.attention(text), tuple(self._sentences(text)))]
 
     def notes(self, text: str) -> list[str]:
         ids, limit = self.reader.encode(text).ids, self.recipe.data.max_length

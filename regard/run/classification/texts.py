@@ -28,11 +28,12 @@ READ_AHEAD = 512
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What each word of a text gave, and what there is to say of it before."""
+    """What a model says of a text, what each word gave to it, and what there is to say before that is drawn."""
 
+    found: Prediction
     attention: AttentionMap
     heading: tuple[str, ...] = ()
-    of: str = ""  # the model that saw it, where there are several
+    of: str = ""  # the model, where there are several
 
 
 class TextClassifier(ABC):
@@ -47,7 +48,7 @@ class TextClassifier(ABC):
 
     @abstractmethod
     def seen(self, text: str) -> list[Seen]:
-        """What each word gave, by each model."""
+        """What each model says, and what each word gave to it."""
 
     @abstractmethod
     def notes(self, text: str) -> list[str]:
@@ -90,18 +91,19 @@ class TextClassifier(ABC):
         [found] = self.predict([text])
         rows = [f"{share:6.1%}  {label}".replace("\n", " ") for label, share in found.top()]
         for each in self.seen(text):
-            rows += ["", *([f"{each.of}:"] if each.of else []), *each.heading, *([""] if each.heading else [])]
+            rows += ["", *([f"{each.of}: {_top(each.found, 1)}"] if each.of else [])]
+            rows += [*each.heading, ""] if each.heading else []
             rows.append(draw(each.attention, width=width, color=color))
         return "\n".join([*rows, *self.notes(text)])
 
     def save_page(self, text: str, path: Path) -> None:
-        """Writes a page with the class and what each word gave, which opens offline."""
+        """Writes a page with the class and what each word gave, which opens offline. Of several models each has its own
+        class, and the title says that of them all."""
         self._check_text(text)
         [found] = self.predict([text])
-        said = ", ".join(f"{label} {share:.1%}" for label, share in found.top())
         seen = self.seen(text)
-        items = [PageItem(text, f"{said} – {each.of}" if each.of else said, None, each.attention) for each in seen]
-        write_text(path, page(items, self.name))
+        items = [PageItem(text, _top(each.found), None, each.attention, each.of or None) for each in seen]
+        write_text(path, page(items, f"{self.name}: {_top(found, 1)}" if len(seen) > 1 else self.name))
 
     def evaluated(
         self,
@@ -134,3 +136,8 @@ class TextClassifier(ABC):
                 f"{text} is a picture, and {self.name} reads texts: give some words, or a run with "
                 'model.encoder = "grid"'
             )
+
+
+def _top(found: Prediction, count: int = 5) -> str:
+    """The likeliest classes, on one line."""
+    return ", ".join(f"{label} {share:.1%}" for label, share in found.top(count)).replace("\n", " ")
