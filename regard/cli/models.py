@@ -41,14 +41,17 @@ def demo_file(text: str) -> bool:
 
 def other_model(run: Path, others: list[Path] | None, device: str) -> Any:
     """The model of a run that does not translate, or of several that answer together; None for one that does."""
-    from regard.run.classification import together
     from regard.run.folder import RunFolder
     from regard.run.loading import load
 
     if RunFolder(run).read_recipe().task == "translation":
         return None
     first = load(run, device)
-    return together([first, *(type(first).load(each, device) for each in others)]) if others else first
+    if not others:
+        return first
+    from regard.run.classification import together
+
+    return together([first, *(type(first).load(each, device) for each in others)])
 
 
 def together(run: Path, others: list[Path] | None, device: str) -> Any:

@@ -26,8 +26,8 @@ DATA_OF_TEXTS = ("source", "target", "valid_source", "valid_target", "tokenizer"
 DATA_OF_PICTURES = ("height", "width", "channels", "fit")
 CONVOLUTIONAL = ("windows", "filters")
 MODEL_OF_TEXTS = (
-    "cell", "hidden", "layers", *CONVOLUTIONAL, "longest_sentence", "word_dropout", "pretrained", "vectors", "frozen_epochs", "stack",
-    "context",
+    "cell", "hidden", "layers", *CONVOLUTIONAL, "longest_sentence", "word_dropout", "pretrained", "vectors",
+    "frozen_epochs", "stack", "context",
 )  # fmt: skip
 MODEL_OF_PICTURES = ("widths", "blocks", "grid_layers")
 
@@ -72,10 +72,10 @@ class LabelledDataPart(Part):
 
 class ClassifierPart(Part):
     """An encoder, a pooling, an output layer. `hidden` is one direction of a recurrent encoder; a Transformer has
-    `embedding` features throughout, `heads` and `feed_forward`; a convolutional one has `filters` over each size of `windows`,
-    in words (Kim 2014). `hops` are the looks of the self-attentive and query
-    poolings, which `penalty` keeps apart (Lin et al. 2017). The hierarchical pooling reads words and then sentences, of
-    `longest_sentence` tokens at most, each with a recurrent network of its own (Yang et al. 2016).
+    `embedding` features throughout, `heads` and `feed_forward`; a convolutional one has `filters` over each size of
+    `windows`, in words (Kim 2014). `hops` are the looks of the self-attentive and query poolings, which `penalty` keeps
+    apart (Lin et al. 2017). The hierarchical pooling reads words and then sentences, of `longest_sentence` tokens at
+    most, each with a recurrent network of its own (Yang et al. 2016).
 
     The encoder `"grid"` reads pictures: a convolutional network of `widths` makes a grid of places of `embedding`
     features, which `grid_layers` Transformer layers may follow.
@@ -93,7 +93,7 @@ class ClassifierPart(Part):
     layers: PositiveInt = 1
     heads: PositiveInt = 4
     feed_forward: PositiveInt = 256
-    windows: tuple[PositiveInt, ...] = (3, 4, 5)
+    windows: tuple[Annotated[int, Field(ge=1, le=64)], ...] = (3, 4, 5)
     filters: PositiveInt = 100
     pooling: PoolingName = "max+self-attentive"
     hops: PositiveInt = 4
