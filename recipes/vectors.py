@@ -2,7 +2,8 @@
 
     pip install gensim
     python recipes/vectors.py runs/english.txt runs/english.vec
-    regard train recipes/trec.toml --data data/trec/train.tsv --out runs/trec --set model.vectors=runs/english.vec
+    regard train recipes/trec.toml --data data/trec/train.tsv --out runs/trec --set model.vectors=runs/english.vec \\
+      --set model.embedding=128
 
 A line of the text is a sentence, and its words lie between white space, as with `tokenizer = "words"`. 4.7 million words
 take seven minutes of one core. Files of GloVe, fastText and word2vec that others have made serve as well.

@@ -38,6 +38,8 @@ def sentence(error: ValidationError, recipe: Kind) -> str:
         case "value_error":
             cause = str(context.get("error", first["msg"]))
             return f"'{key}': {cause}{more}" if key else f"{cause}{more}"
+        case "tuple_type":
+            return f"'{key}' is {_shown(given)}, but it is a list: write it in square brackets{more}"
         case "model_type" | "model_attributes_type" if key and parts:
             return f"'{key}' is {_shown(given)}, but it is a table: {_within(key, given, parts)}{more}"
     message = first["msg"][0].lower() + first["msg"][1:]

@@ -106,7 +106,10 @@ GRID = {"encoder": "grid"}
         ({"model": {**GRID, "windows": [3]}}, "windows is of texts"),
         ({"model": {"encoder": "convolutional", "windows": []}}, "windows is empty"),
         ({"model": {"encoder": "convolutional", "windows": [3, 65]}}, "model.windows"),
-        ({"model": {"encoder": "convolutional", "windows": 3}}, "model.windows"),
+        (
+            {"model": {"encoder": "convolutional", "windows": 3}},
+            "'model.windows' is 3, but it is a list: write it in square",
+        ),
         ({"model": {"encoder": "convolutional", "pooling": "hierarchical"}}, "does not go with it"),
         ({"model": {**GRID, "widths": []}}, "widths is empty"),
         ({"model": {**GRID, "widths": [12]}}, "no multiple of 8"),
