@@ -36,7 +36,7 @@ class Language:
 G2P, TRANSFORMER = "sigmorphon-g2p.toml", "sigmorphon-transformer.toml"
 JAMO: dict[str, object] = {"data.source_tokenizer": "words", "training.choose_by": "exact-match"}
 LANGUAGES = {
-    "hun": Language(G2P, None, (1.5, 1.8)),
+    "hun": Language(G2P, None, (1.5, 1.8), {"model.hidden": 256, "model.dropout": 0.2, "training.label_smoothing": 0}),
     "fre": Language(G2P, None, (7.4, 8.5)),
     "dut": Language(G2P, None, (10.8, 14.7)),
     "kor": Language(G2P, "jamo.py", (18.4, 16.3), JAMO),
