@@ -124,6 +124,8 @@ def test_pictures_of_different_sizes(runs: Path, tmp_path: Path, capsys: pytest.
     assert report["scores"][0]["value"] == pytest.approx(100 * right / 60)
     looks = together(models).view(files[0]).looks
     assert looks.words == ["coarse: look 1", "coarse: look 2", "fine: look 1", "fine: look 2"]
+    twice = together([models[0], models[0]]).view(files[0]).looks.words
+    assert twice[2:] == ["coarse (2): look 1", "coarse (2): look 2"]
     # On one grid, the weights of each model are what they were: the share of a place is its parts' together.
     for model, part in zip(models, (looks.weights[:2], looks.weights[2:]), strict=True):
         own = model.view(files[0]).looks.weights

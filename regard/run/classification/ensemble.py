@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import lcm
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regard.data.labels import Labels
 from regard.data.picture_labels import LabelledPictures
 from regard.errors import UsageError
 from regard.run.classification.pictures import Picture, PictureClassifier
@@ -40,8 +41,10 @@ def together(models: Sequence[TextClassifier | PictureClassifier]) -> Any:
     return TextEnsemble(models) if isinstance(first, TextClassifier) else PictureEnsemble(models)
 
 
-class TextEnsemble(TextClassifier):
-    """Classifiers of texts, each with its own tokens."""
+class Several:
+    """Models of one kind, under names of their own."""
+
+    labels: Labels
 
     def __init__(self, models: Sequence[Any]) -> None:
         self.models, self.names, self.labels = list(models), _names(models), models[0].labels
@@ -50,36 +53,31 @@ class TextEnsemble(TextClassifier):
     def load(self, run: str | Path, device: str = "auto") -> Any:
         """Another model, of the kind that these are."""
         return self.models[0].load(run, device)
+
+    @property
+    def each(self) -> Iterator[tuple[str, Any]]:
+        """Name and model."""
+        return zip(self.names, self.models, strict=True)
+
+
+class TextEnsemble(Several, TextClassifier):
+    """Classifiers of texts, each with its own tokens."""
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         return classification.together([model.predict(texts) for model in self.models])
 
     def seen(self, text: str) -> list[Seen]:
-        return [
-            replace(each, of=name)
-            for name, model in zip(self.names, self.models, strict=True)
-            for each in model.seen(text)
-        ]
+        return [replace(seen, of=name) for name, model in self.each for seen in model.seen(text)]
 
     def notes(self, text: str) -> list[str]:
-        noted = zip(self.names, self.models, strict=True)
-        return [f"{name}: {note}" for name, model in noted for note in model.notes(text)]
+        return [f"{name}: {note}" for name, model in self.each for note in model.notes(text)]
 
     def unread(self, texts: Sequence[str]) -> list[str]:
-        noted = zip(self.names, self.models, strict=True)
-        return [f"{name}: {note}" for name, model in noted for note in model.unread(texts)]
+        return [f"{name}: {note}" for name, model in self.each for note in model.unread(texts)]
 
 
-class PictureEnsemble(PictureClassifier):
+class PictureEnsemble(Several, PictureClassifier):
     """Classifiers of pictures, each of which sees files in its own size."""
-
-    def __init__(self, models: Sequence[Any]) -> None:
-        self.models, self.names, self.labels = list(models), _names(models), models[0].labels
-        self.name = " + ".join(self.names)
-
-    def load(self, run: str | Path, device: str = "auto") -> Any:
-        """Another model, of the kind that these are."""
-        return self.models[0].load(run, device)
 
     def predict(self, pictures: Sequence[Picture]) -> list[Prediction]:
         return classification.together([model.predict(pictures) for model in self.models])
@@ -91,9 +89,7 @@ class PictureEnsemble(PictureClassifier):
         """The looks of the first model, then of the second, and so on, over the picture as the first shows it."""
         [found] = self.predict([picture])
         each = [model.view(picture).looks for model in self.models]
-        names = [
-            f"{model.name}: {word}" for model, looks in zip(self.models, each, strict=True) for word in looks.words
-        ]
+        names = [f"{name}: {word}" for name, looks in zip(self.names, each, strict=True) for word in looks.words]
         rows, columns = (lcm(*(looks.weights.shape[side] for looks in each)) for side in (1, 2))
         weights = [_finer(looks.weights, rows, columns) for looks in each]
         return ClassifiedPicture(found.top(), PictureMap(each[0].picture, names, np.concatenate(weights)))
